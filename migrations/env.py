@@ -1,0 +1,148 @@
+"""Runs migrations on the database of `DATABASE_URL`, each run in one transaction under a lock."""
+
+from enum import Enum
+from logging.config import fileConfig
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+from alembic.ddl.sqlite import SQLiteImpl
+from alembic.operations import ops
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.util import CommandError
+from sqlmodel import AutoString, UTCDateTime
+
+from orders_api.models import Model
+from orders_api.settings import Settings
+
+# Importing the models fills the metadata.
+METADATA = Model.metadata
+
+# Any number that this application alone uses for an advisory lock.
+LOCK = 4_242_001
+
+
+def run_online() -> None:
+    where = url()
+    if where.get_backend_name() == "postgresql" and "connect_timeout" not in where.query:
+        where = where.update_query_dict({"connect_timeout": "10"})  # seconds; the default is 130
+    engine = sa.create_engine(where, poolclass=sa.NullPool)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", leave_foreign_keys_alone)
+        sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
+    if engine.dialect.name == "postgresql":
+        # A stricter default would show those who wait for the lock the schema before it.
+        engine = engine.execution_options(isolation_level="READ COMMITTED")
+    with engine.connect() as connection:
+        run(connection)
+
+
+def url() -> sa.URL:
+    found: sa.URL = context.config.attributes.get("url") or Settings().url
+    return found.set(drivername=found.drivername.replace("aiosqlite", "pysqlite"))
+
+
+def leave_foreign_keys_alone(connection: Any, _: Any) -> None:
+    """Keep children alive when a batch migration replaces their parent's table.
+
+    To alter a table SQLite needs a new one, and dropping the old one under enforced foreign
+    keys deletes or blocks the rows that refer to it (sqlite.org/lang_altertable.html, 7).
+    """
+    connection.isolation_level = None
+    connection.execute("PRAGMA busy_timeout = 60000")
+    connection.execute("PRAGMA foreign_keys = OFF")
+
+
+def run(connection: sa.Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=METADATA,
+        autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
+        compare_server_default=compare_server_default,
+        on_version_apply=check_references,  # type: ignore[arg-type]  # called by keyword
+        process_revision_directives=fill_new_columns,
+        render_as_batch=True,
+        render_item=render_item,
+        transactional_ddl=True,
+    )
+    with context.begin_transaction():
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+        context.run_migrations()
+
+
+class KeepAutoincrement(SQLiteImpl):
+    """Makes a batch migration's new table never reuse a number, if the old one did not."""
+
+    __dialect__ = "sqlite"  # what makes Alembic use it
+
+    def create_table(self, table: sa.Table, **options: Any) -> None:
+        query = sa.text("SELECT sql LIKE '%AUTOINCREMENT%' FROM sqlite_master WHERE name = :name")
+        name = table.name.removeprefix("_alembic_tmp_")
+        connection = self.connection  # none, or a mock one, when SQL is only printed
+        if isinstance(connection, sa.Connection) and connection.scalar(query, {"name": name}):
+            table.dialect_options["sqlite"]["autoincrement"] = True
+        super().create_table(table, **options)
+
+
+def check_references(ctx: MigrationContext, step: MigrationInfo, **_: Any) -> None:
+    """Refuse what SQLite let pass while foreign keys were off: rows that refer to nothing."""
+    if ctx.connection is None or ctx.dialect.name != "sqlite":
+        return
+    broken = ctx.connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    if broken:
+        references = sorted({f"{table} to {parent}" for table, _, parent, _ in broken})
+        raise CommandError(
+            f"Migration {step.up_revision_id} is rolled back, because it would leave rows that"
+            f" refer to nothing: from {', from '.join(references)}."
+        )
+
+
+def run_offline() -> None:
+    """Print the SQL instead of running it (`alembic upgrade head --sql`)."""
+    context.configure(
+        url=url(),
+        target_metadata=METADATA,
+        literal_binds=True,
+        dialect_opts={"paramstyle": "named"},
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def fill_new_columns(_: Any, __: Any, scripts: list[ops.MigrationScript]) -> None:
+    """Give the rows that are there the model's default in a new column that must not be null."""
+    for table in scripts[0].upgrade_ops_list[0].ops:
+        for change in getattr(table, "ops", ()):
+            if not isinstance(change, ops.AddColumnOp) or change.column.nullable:
+                continue
+            default = change.column.default
+            if isinstance(default, sa.ColumnDefault) and default.is_scalar:
+                value = default.arg.value if isinstance(default.arg, Enum) else default.arg
+                # Both databases read '1' as true, and '1.50' as a number where one is due.
+                text = str(int(value) if isinstance(value, bool) else value)
+                change.column.server_default = sa.DefaultClause(text)
+
+
+def compare_server_default(*args: Any) -> bool | None:
+    """Accept a default that the database alone has, for `fill_new_columns` leaves it there."""
+    metadata_default = args[4]
+    return False if metadata_default is None else None
+
+
+def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
+    """Write plain SQLAlchemy types, which need no import of SQLModel."""
+    if kind == "type" and isinstance(item, AutoString):
+        return repr(item.impl_instance).replace("String", "sa.String")
+    if kind == "type" and isinstance(item, UTCDateTime):
+        return "sa.DateTime(timezone=True)"
+    return False
+
+
+if context.config.config_file_name:
+    fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+if context.is_offline_mode():
+    run_offline()
+else:
+    run_online()

@@ -1,0 +1,300 @@
+"""The engines, the two kinds of session, and what SQLite and PostgreSQL each need."""
+
+import asyncio
+import math
+import sqlite3
+from collections.abc import Coroutine
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+from uuid import uuid4
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from fastapi import Depends, Request
+from sqlalchemy import URL, Connection, ExceptionContext, Select, delete, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.util import greenlet_spawn
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from orders_api.conditional import check_if_match, etag
+from orders_api.errors import READ_ONLY, Problem
+from orders_api.paging import Keyset, Page, next_link
+from orders_api.reading import by_key, loads, plan_of, table_of
+from orders_api.settings import Settings
+
+_PACKAGE = Path(__file__).parent
+# In a checkout migrations/ stands beside the package, in an installed wheel within it.
+MIGRATIONS = next(
+    p for p in (_PACKAGE / "migrations", _PACKAGE.parent / "migrations") if p.is_dir()
+)
+
+Shape = TypeVar("Shape", bound=SQLModel)
+Result = TypeVar("Result")
+Row = TypeVar("Row", bound=SQLModel)
+
+
+# --- Engines ------------------------------------------------------------------------------
+
+
+class Database:
+    """Two engines on one database: readers in autocommit, writers in transactions."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = settings.url
+        self.timeout = settings.database_timeout
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._anchor: sqlite3.Connection | None = None
+        if self.is_sqlite and self.url.database in {None, "", ":memory:"}:
+            # It lives as long as a connection is open, so one is, whatever befalls the pool's.
+            name = f"file:{uuid4()}"
+            query = {"mode": "memory", "cache": "shared", "uri": "true"}
+            self._anchor = sqlite3.connect(f"{name}?mode=memory&cache=shared", uri=True)
+            self.url = self.url.set(database=name, query=query)
+            # Connections that share a cache do not wait for each other, so there is one.
+            self.writer = self.reader = self._engine(pool_size=1)
+        else:
+            self.reader = self._engine(
+                pool_size=settings.database_pool_size,
+                isolation_level="AUTOCOMMIT",
+                skip_autocommit_rollback=True,
+            )
+            # SQLite has one writer at a time: they queue in the pool rather than poll a lock.
+            self.writer = self._engine(
+                pool_size=1 if self.is_sqlite else settings.database_pool_size
+            )
+        if self.is_sqlite:
+            event.listen(self.writer.sync_engine, "begin", _begin_immediate)
+
+    def _engine(self, **options: Any) -> AsyncEngine:
+        if self.is_sqlite:
+            connect_args: dict[str, Any] = {"isolation_level": None, "timeout": self.timeout}
+        else:
+            connect_args = {
+                "application_name": "orders-api",
+                "connect_timeout": math.ceil(self.timeout),
+            }
+        engine = create_async_engine(
+            self.url,
+            connect_args=connect_args,
+            hide_parameters=True,  # no user's data in an error's text
+            max_overflow=0,
+            pool_timeout=self.timeout,
+            poolclass=AsyncAdaptedQueuePool,
+            **options,
+        )
+        if self.is_sqlite:
+            event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "handle_error", _leave_read_only_server)
+        return engine
+
+    async def current_revision(self) -> str | None:
+        """Read the revision of the database's schema; None if it was never migrated."""
+        async with self.reader.connect() as connection:
+            heads = await connection.run_sync(
+                lambda sync: MigrationContext.configure(sync).get_current_heads()
+            )
+        return ", ".join(heads) or None
+
+    async def migrate(self) -> None:
+        """Bring the schema to the code's revision; only for SQLite is it done without asking."""
+        await asyncio.to_thread(migrate, self.url)
+
+    async def dispose(self) -> None:
+        await self.reader.dispose()
+        await self.writer.dispose()
+        if self._anchor:
+            self._anchor.close()
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    # SQLite's own lower() knows ASCII only; PostgreSQL's knows Unicode.
+    connection.run_async(lambda raw: raw.create_function("lower", 1, _lower, deterministic=True))
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")  # NORMAL may lose the last commits in a power cut
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _lower(text: object) -> object:
+    return text.lower() if isinstance(text, str) else text
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A transaction that starts as a reader and then writes can fail half-way, or lose an update.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _leave_read_only_server(context: ExceptionContext) -> None:
+    """Drop all connections to a server that a failover has made a standby."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
+
+
+_leftovers: set[asyncio.Task[Any]] = set()
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
+    """Wait so long for the database, and no longer: TimeoutError.
+
+    `asyncio.timeout` would wait on until the driver has cancelled its statement, which takes ten
+    seconds more with a server that hangs. Here that goes on without us.
+    """
+    task = asyncio.create_task(work)
+    await asyncio.wait([task], timeout=seconds)
+    if task.done():
+        return task.result()
+    task.cancel()
+    _leftovers.add(task)
+    task.add_done_callback(_forget)
+    raise TimeoutError
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    _leftovers.discard(task)
+    if not task.cancelled():
+        task.exception()  # looked at, so that asyncio does not complain
+
+
+# --- Migrations ---------------------------------------------------------------------------
+
+
+def migrate(url: URL) -> None:
+    """Upgrade to the newest revision; safe when several processes do it at once."""
+    config = Config(attributes={"url": url})
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    command.upgrade(config, "head")
+
+
+@cache
+def head_revision() -> str | None:
+    """Give the revision that the code is written for."""
+    return ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+
+# --- Sessions -----------------------------------------------------------------------------
+
+
+class Reader:
+    """Reads in autocommit: one round trip a statement, no lock on SQLite."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+    async def one(self, shape: type[Shape], key: Any) -> Shape:
+        """Read one object as its Out class shows it, or answer 404."""
+        objects = await self._read(shape, by_key(shape), key=key)
+        if not objects:
+            raise Problem.not_found(table_of(shape))
+        return objects[0]
+
+    async def page(self, shape: type[Shape], page: Page) -> list[Shape]:
+        """Read one page of a list, oldest first unless sorted; a Link header names the next."""
+        keyset = Keyset.of(table_of(shape), page.sort_order)
+        query = plan_of(shape).statement.where(*page.conditions())
+        if page.after is not None:
+            query = query.where(keyset.beyond(page.after))
+        query = query.order_by(*keyset.order_by).limit(page.limit + 1)
+        objects = await self._read(shape, query)
+        if len(objects) > page.limit:
+            objects = objects[: page.limit]
+            link = next_link(self.request, keyset.cursor_of(objects[-1]))
+            self.request.state.headers["Link"] = link
+        return objects
+
+    async def _read(self, shape: type[Shape], query: Select[Any], **values: Any) -> list[Shape]:
+        def read() -> list[Shape]:
+            with self.request.app.state.database.reader.sync_engine.connect() as connection:
+                return plan_of(shape).read(connection, query, **values)
+
+        # All statements in one greenlet: AsyncConnection takes one for each step.
+        return await greenlet_spawn(read)
+
+
+class Writer(AsyncSession):
+    """A session in one transaction, committed before the response is sent."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request.app.state.database.writer, autoflush=False)
+        self.request = request
+
+    async def find(self, table: type[Row], key: Any, shape: type[SQLModel] | None = None) -> Row:
+        """Read the row with this key to change it, or answer 404; others wait until it is done.
+
+        It comes with all that `shape` names (by default the table's own Out class), which is
+        what a client sees of it: 412 if the `If-Match` header names another state.
+        """
+        shape = shape or table.__bases__[0]
+        lock = {"of": table, "key_share": True}
+        row = await self.get(table, key, options=loads(shape), with_for_update=lock)
+        if row is None:
+            raise Problem.not_found(table)
+        if "if-match" in self.request.headers:
+            expected = ", ".join(self.request.headers.getlist("if-match"))
+            content = shape.model_validate(row).model_dump_json(by_alias=True).encode()
+            check_if_match(expected, etag(content))
+        return row
+
+    async def create(self, row: Row) -> Row:
+        """Insert the row, and say in the Location header where it is from now on."""
+        self.add(row)
+        await self.flush()
+        (key,) = Keyset.of(type(row)).columns
+        path = self.request.scope["path"].rstrip("/")
+        self.request.state.headers["Location"] = f"{path}/{getattr(row, key.key)}"
+        return row
+
+    async def remove(
+        self, table: type[SQLModel], key: Any, shape: type[SQLModel] | None = None
+    ) -> None:
+        """Delete the row with this key, or answer 404; 409 if other rows refer to it."""
+        if "if-match" in self.request.headers:
+            await self.find(table, key, shape)
+        (primary_key,) = Keyset.of(table).columns
+        result = await self.exec(delete(table).where(primary_key == key))
+        if result.rowcount == 0:
+            raise Problem.not_found(table)
+
+
+class Work:
+    """All that one request does with the database: it happens whole, or not at all."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+    @cached_property
+    def writer(self) -> Writer:
+        return Writer(self.request)
+
+    async def __aenter__(self) -> Self:
+        self.request.state.work = self
+        self.request.state.headers = {}
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if "writer" not in vars(self):
+            return
+        try:
+            if kind is None:
+                await self.writer.commit()
+        finally:
+            await self.writer.close()
+
+
+# Both are async for speed alone: FastAPI runs what is not in a thread.
+async def _reader(request: Request) -> Reader:
+    return Reader(request)
+
+
+async def _writer(request: Request) -> Writer:
+    work: Work = request.state.work
+    return work.writer
+
+
+Read = Annotated[Reader, Depends(_reader)]
+Write = Annotated[Writer, Depends(_writer)]

@@ -1,0 +1,669 @@
+"""The whole domain on one page.
+
+Each resource is a section and each section a ladder, every step adding only what is new:
+`StoreIn` is what a client may write, `StoreUpdate` the same with every member optional,
+`StoreOut` adds what the server makes, and `Store` is the table. Nested views
+(`ProductDetail`, `OrderDetail`) are further Out classes: reading one loads exactly the
+rows that its members name.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+import pydantic
+from pydantic import (
+    MISSING,
+    AfterValidator,
+    BeforeValidator,
+    PlainSerializer,
+    WithJsonSchema,
+    computed_field,
+)
+from pydantic.alias_generators import to_camel
+from sqlalchemy import CheckConstraint, Index, Table, UniqueConstraint, event
+from sqlalchemy import Enum as EnumType
+from sqlalchemy.orm import Mapped, declared_attr
+from sqlmodel import Field, Relationship, SQLModel
+from uuid_utils.compat import uuid7
+
+from orders_api.errors import Problem, matching
+
+# Constraints without a name cannot be altered on SQLite nor told apart in an error.
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+@event.listens_for(Table, "after_parent_attach")
+def _store_enums_as_text(table: Table, _: Any) -> None:
+    """Keep an enum's values as text, alike on both databases.
+
+    PostgreSQL's native enum types outlive the table that a downgrade drops.
+    """
+    for column in table.columns:
+        if isinstance(column.type, EnumType) and column.type.enum_class is not None:
+            column.type = EnumType(
+                column.type.enum_class,
+                native_enum=False,
+                values_callable=lambda members: [member.value for member in members],
+            )
+
+
+# --- Kinds of value ----------------------------------------------------------------------
+
+
+CENT = Decimal("0.01")
+MAX_INTEGER = 2**31 - 1  # an INTEGER of PostgreSQL
+MAX_QUANTITY = 1_000_000
+MAX_MONEY = Decimal("9999999999.99")
+AMOUNT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,2})?", re.ASCII)
+
+
+def _plain_decimal(value: object) -> object:
+    """Refuse what Decimal would take besides numbers and plain decimal strings."""
+    if isinstance(value, bool) or (isinstance(value, str) and not AMOUNT.fullmatch(value)):
+        raise ValueError('must be a number or a plain decimal string such as "19.99"')
+    return value
+
+
+def _to_cents(value: Decimal) -> Decimal:
+    # The databases round differently, so nothing is left for them to round.
+    return abs(value.quantize(CENT))  # zero has no sign in a database
+
+
+Key = Annotated[UUID, Field(default_factory=uuid7, primary_key=True)]
+"""Made by the server as UUIDv7 (RFC 9562): the order of keys is the order of creation."""
+
+ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d.*", re.ASCII)
+
+
+def _iso_time(value: object) -> object:
+    """Refuse what datetime would take besides ISO 8601, such as seconds since 1970."""
+    if not isinstance(value, datetime) and not ISO_TIME.fullmatch(str(value)):
+        raise ValueError("must be a time such as 2026-01-31T12:00:00Z")
+    return value
+
+
+def _to_utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("must have an offset, such as Z or +01:00 (in a URL %2B01:00)")
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be in the years 1 to 9999 in UTC") from None
+
+
+Moment = Annotated[datetime, BeforeValidator(_iso_time), AfterValidator(_to_utc)]
+"""A time in ISO 8601 with offset."""
+
+MONEY_NUMBER = {"type": "number", "minimum": 0, "maximum": float(MAX_MONEY), "multipleOf": 0.01}
+
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_plain_decimal),
+    pydantic.Field(max_digits=12, decimal_places=2),  # makes the column NUMERIC(12,2)
+    pydantic.Field(ge=0, le=MAX_MONEY),
+    AfterValidator(_to_cents),
+    PlainSerializer(float, return_type=float, when_used="json"),
+    WithJsonSchema(MONEY_NUMBER, mode="serialization"),
+    WithJsonSchema(
+        {"anyOf": [MONEY_NUMBER, {"type": "string", "pattern": f"^{AMOUNT.pattern}$"}]},
+        mode="validation",
+    ),
+]
+"""An amount in a currency's main unit, at most two decimals, as a number or a string."""
+
+Text = Annotated[
+    str,
+    matching(
+        # PostgreSQL cannot store NUL.
+        r"^[^\x00]*[^\x00-\x20][^\x00]*$",
+        "must be text that is not blank and has no NUL character",
+        min_length=1,
+        max_length=200,
+    ),
+]
+LongText = Annotated[Text, pydantic.Field(max_length=5000)]
+SearchText = Annotated[
+    str, matching(r"^[^\x00]*$", "must be text without a NUL character", max_length=200)
+]
+
+CurrencyCode = Annotated[
+    str, matching(r"^[A-Z]{3}$", "must be three capital letters, such as EUR", max_length=3)
+]
+"""A currency's code, as in ISO 4217."""
+
+EmailAddress = Annotated[
+    str,
+    matching(
+        # What a browser's <input type=email> accepts (WHATWG HTML, "valid email address").
+        r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+        r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$",
+        "must be an e-mail address",
+        max_length=254,
+    ),
+]
+
+WebAddress = Annotated[
+    str,
+    matching(
+        r"^https?://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?(?:[/?#][!-~]*)?$",
+        "must be a web address with http:// or https://",
+        max_length=2000,
+    ),
+]
+
+CouponCode = Annotated[Text, pydantic.Field(max_length=64)]
+Username = Annotated[
+    str,
+    matching(
+        r"^[^\x00-\x20\x7f]+$",
+        "must be text without spaces and control characters",
+        min_length=3,
+        max_length=64,
+    ),
+]
+Password = Annotated[
+    str,
+    matching(r"^[^\x00]*$", "must be text without a NUL character", min_length=8, max_length=128),
+]
+
+
+def _whole(value: object) -> object:
+    # To JSON Schema 2.0 is an integer, as it is to every client that has but one type of number.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Flag = Annotated[bool, pydantic.Field(strict=True)]
+Count = Annotated[int, pydantic.Field(strict=True, ge=0, le=MAX_INTEGER), BeforeValidator(_whole)]
+Percent = Annotated[int, pydantic.Field(strict=True, ge=0, le=100), BeforeValidator(_whole)]
+Quantity = Annotated[
+    int, pydantic.Field(strict=True, ge=1, le=MAX_QUANTITY), BeforeValidator(_whole)
+]
+
+
+# --- The steps of the ladder --------------------------------------------------------------
+
+
+class Model(SQLModel):
+    """camelCase outside and snake_case inside; bodies may use either."""
+
+    model_config = {
+        "alias_generator": to_camel,
+        "validate_by_alias": True,
+        "validate_by_name": True,
+        "use_attribute_docstrings": True,
+        # Declared key order, and a loud failure rather than `{}` on an expired row.
+        "revalidate_instances": "subclass-instances",
+    }
+
+
+class In(Model):
+    """What a client may write: unknown members are refused."""
+
+    model_config = {"extra": "forbid"}
+
+
+class Partial(Model):
+    """Makes every inherited member optional: left out it stays, and `null` clears it if it may."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for field in cls.model_fields.values():
+            field.default, field.default_factory = MISSING, None
+        cls.model_rebuild(force=True)
+
+    def changes(self) -> dict[str, Any]:
+        """Give the members that were sent."""
+        return self.model_dump(exclude_unset=True, by_alias=False)
+
+
+class Out(Model):
+    """What the server answers, read from rows."""
+
+    model_config = {"extra": "ignore", "json_schema_serialization_defaults_required": True}
+
+
+class Versioned(Model):
+    """Makes a change of a row fail that another transaction has changed since it was read."""
+
+    version: int = Field(default=1)
+
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        return {"version_id_col": cls.version}
+
+
+# --- Stores -------------------------------------------------------------------------------
+
+
+class StoreIn(In):
+    name: Text = Field(schema_extra={"examples": ["Corner Books"]})
+    city: Text = Field(schema_extra={"examples": ["Lisbon"]})
+    country: Text = Field(schema_extra={"examples": ["Portugal"]})
+    currency: CurrencyCode = Field(
+        description="What the store's prices are in: three capital letters, as in ISO 4217.",
+        schema_extra={"examples": ["EUR"]},
+    )
+    street: Text = Field(schema_extra={"examples": ["Rua Garrett 73"]})
+    zipcode: Text = Field(schema_extra={"examples": ["1200-203"]})
+    domain: WebAddress | None = Field(
+        default=None,
+        description="The store's web address, with http:// or https://.",
+        schema_extra={"examples": ["https://books.example"]},
+    )
+    phone: Text | None = Field(default=None, schema_extra={"examples": ["+351 213 460 000"]})
+    email: EmailAddress | None = Field(
+        default=None, schema_extra={"examples": ["hello@books.example"]}
+    )
+
+
+class StoreUpdate(Partial, StoreIn):
+    pass
+
+
+class StoreOut(StoreIn, Out):
+    store_id: Key
+
+
+class Store(StoreOut, Versioned, table=True):
+    __tablename__ = "stores"
+    __table_args__ = (
+        Index(None, "name"),
+        Index(None, "country", "city"),
+        Index(None, "city"),
+        Index(None, "currency"),
+    )
+
+
+# --- Products -----------------------------------------------------------------------------
+
+
+class ProductFields(In):
+    name: Text = Field(
+        description="Unique within its store.", schema_extra={"examples": ["Os Lusíadas"]}
+    )
+    description: LongText | None = Field(default=None, schema_extra={"examples": ["Paperback"]})
+    price: Money = Field(
+        description="In the store's currency, at most two decimals, at most 9999999999.99.",
+        schema_extra={"examples": [19.99]},
+    )
+
+
+class ProductUpdate(Partial, ProductFields):
+    pass
+
+
+class ProductIn(ProductFields):
+    store_id: UUID = Field(
+        foreign_key="stores.store_id", description="The store that offers it; fixed at creation."
+    )
+
+
+class ProductOut(ProductIn, Out):
+    product_id: Key
+
+
+class ProductDetail(ProductOut):
+    store: StoreOut
+
+
+class Product(ProductOut, Versioned, table=True):
+    __tablename__ = "products"
+    __table_args__ = (
+        UniqueConstraint("store_id", "name"),
+        CheckConstraint("price >= 0", name="price_not_negative"),
+        Index(None, "name", "product_id"),
+        Index(None, "price", "product_id"),
+    )
+
+    store: Mapped[Store] = Relationship(sa_relationship_kwargs={"lazy": "raise_on_sql"})
+
+
+# --- Coupons ------------------------------------------------------------------------------
+
+
+class CouponIn(In):
+    code: CouponCode = Field(
+        description="Unique; upper and lower case differ.", schema_extra={"examples": ["PIOTR"]}
+    )
+    init_count: Count = Field(
+        description="How many orders may use it in all.", schema_extra={"examples": [100]}
+    )
+    percent_off: Percent = Field(
+        default=0,
+        description="The discount, in whole percent of the subtotal.",
+        schema_extra={"examples": [10]},
+    )
+
+
+class CouponUpdate(Partial, CouponIn):
+    pass
+
+
+class CouponOut(CouponIn, Out):
+    coupon_id: Key
+    remaining_count: Count = Field(description="How many orders may still use it.")
+
+
+class Coupon(CouponOut, Versioned, table=True):
+    __tablename__ = "coupons"
+    __table_args__ = (
+        UniqueConstraint("code"),
+        CheckConstraint("remaining_count >= 0", name="remaining_count_not_negative"),
+        CheckConstraint("remaining_count <= init_count", name="remaining_count_in_bounds"),
+        CheckConstraint("percent_off BETWEEN 0 AND 100", name="percent_off_in_bounds"),
+    )
+
+    def change(self, body: CouponUpdate) -> Self:
+        """Change the members that are sent; a new `initCount` moves `remainingCount` with it."""
+        changes = body.changes()
+        used = self.init_count - self.remaining_count
+        remaining = changes.get("init_count", self.init_count) - used
+        if remaining < 0:
+            detail = f"must not be less than {used}, the redemptions already used"
+            raise Problem.impossible([{"pointer": "/initCount", "detail": detail}])
+        return self.sqlmodel_update(changes | {"remaining_count": remaining})
+
+
+# --- Orders -------------------------------------------------------------------------------
+
+
+class OrderItemIn(In):
+    product_id: UUID
+    quantity: Quantity = Field(schema_extra={"examples": [2]})
+
+
+class OrderIn(In):
+    items: Annotated[list[OrderItemIn], pydantic.Field(min_length=1, max_length=100)] = Field(
+        description="What is ordered; the same product twice is merged into one line."
+    )
+
+    coupon_code: CouponCode | None = Field(
+        default=None,
+        description="A coupon, of which the order uses one redemption.",
+        schema_extra={"examples": ["PIOTR"]},
+    )
+
+    def quantities(self) -> dict[UUID, int]:
+        """Give the quantity of each product, in the order in which they were first named."""
+        quantities: dict[UUID, int] = {}
+        for item in self.items:
+            quantities[item.product_id] = quantities.get(item.product_id, 0) + item.quantity
+        return quantities
+
+
+class OrderTotalOut(Out):
+    currency: CurrencyCode
+    subtotal: Money
+    discount: Money
+    total: Money
+
+
+class OrderTotal(OrderTotalOut, table=True):
+    __tablename__ = "order_totals"
+    __table_args__ = (
+        CheckConstraint("discount >= 0", name="discount_not_negative"),
+        CheckConstraint("total >= 0", name="total_not_negative"),
+        # Rounded, because SQLite computes with binary fractions.
+        CheckConstraint("round(subtotal - discount, 2) = total", name="total_adds_up"),
+    )
+
+    order_id: UUID = Field(primary_key=True, foreign_key="orders.order_id", ondelete="CASCADE")
+    currency: CurrencyCode = Field(primary_key=True)
+
+
+class OrderLine(Out):
+    """One line of an order: name, price and currency as they were when it was placed."""
+
+    name: Text
+    unit_price: Money
+    currency: CurrencyCode
+    quantity: Quantity
+
+
+class OrderItemOut(OrderLine):
+    product: ProductDetail
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy does not know decorated properties
+    @property
+    def line_total(self) -> Money:
+        """`unitPrice` times `quantity`."""
+        return self.unit_price * self.quantity
+
+
+class OrderItem(OrderLine, table=True):
+    __tablename__ = "order_items"
+    __table_args__ = (
+        CheckConstraint("quantity > 0", name="quantity_positive"),
+        CheckConstraint("unit_price >= 0", name="unit_price_not_negative"),
+    )
+
+    order_id: UUID = Field(primary_key=True, foreign_key="orders.order_id", ondelete="CASCADE")
+    product_id: UUID = Field(primary_key=True, foreign_key="products.product_id", index=True)
+    line: int = Field(description="The place of this line in the order, from 1.")
+
+    product: Mapped[Product] = Relationship(sa_relationship_kwargs={"lazy": "raise_on_sql"})
+
+
+class OrderFields(Out):
+    order_id: Key
+    date: Moment = Field(
+        default_factory=lambda: datetime.now(UTC), description="When it was placed, in UTC."
+    )
+    coupon_code: CouponCode | None = Field(default=None, description="The coupon it used.")
+    percent_off: Percent = Field(
+        default=0, description="The coupon's discount in percent when the order was placed."
+    )
+
+
+class OrderOut(OrderFields):
+    totals: list[OrderTotalOut]
+    """One entry for each currency, because different currencies are never added up."""
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy does not know decorated properties
+    @property
+    def currency(self) -> CurrencyCode | None:
+        """The currency, when there is just one."""
+        return self.totals[0].currency if len(self.totals) == 1 else None
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy does not know decorated properties
+    @property
+    def total(self) -> Money | None:
+        """The total, when there is just one currency."""
+        return self.totals[0].total if len(self.totals) == 1 else None
+
+
+class OrderDetail(OrderOut):
+    items: list[OrderItemOut]
+
+
+class Order(OrderFields, table=True):
+    __tablename__ = "orders"
+    __table_args__ = (
+        Index(None, "date", "order_id"),
+        Index(None, "coupon_code"),
+        CheckConstraint("percent_off BETWEEN 0 AND 100", name="percent_off_in_bounds"),
+    )
+
+    coupon_id: UUID | None = Field(default=None, foreign_key="coupons.coupon_id", index=True)
+
+    totals: Mapped[list[OrderTotal]] = Relationship(
+        sa_relationship_kwargs={"lazy": "raise_on_sql", "order_by": "OrderTotal.currency"}
+    )
+    items: Mapped[list[OrderItem]] = Relationship(
+        sa_relationship_kwargs={"lazy": "raise_on_sql", "order_by": "OrderItem.line"}
+    )
+
+    @classmethod
+    def of(
+        cls, body: OrderIn, products: Mapping[UUID, Product], coupon: Coupon | None = None
+    ) -> Self:
+        """Make an order at the products' prices of this moment (with their stores loaded).
+
+        The coupon's discount is taken off each currency's subtotal, rounded half up to the cent.
+
+        Refused with 422: a product that is not among `products`, a merged quantity or a
+        total that is too large.
+        """
+        errors = [
+            {"pointer": f"/items/{i}/productId", "detail": "is not the id of a product"}
+            for i, item in enumerate(body.items)
+            if item.product_id not in products
+        ]
+        quantities = body.quantities()
+        if max(quantities.values()) > MAX_QUANTITY:
+            detail = f"must not add up to more than {MAX_QUANTITY} of one product"
+            errors.append({"pointer": "/items", "detail": detail})
+        if errors:
+            raise Problem.impossible(errors)
+        order_id = uuid7()
+        items = [
+            OrderItem(
+                order_id=order_id,
+                product_id=product_id,
+                line=line,
+                product=products[product_id],
+                name=products[product_id].name,
+                unit_price=products[product_id].price,
+                currency=products[product_id].store.currency,
+                quantity=quantity,
+            )
+            for line, (product_id, quantity) in enumerate(quantities.items(), 1)
+        ]
+        subtotals: dict[str, Decimal] = {}
+        for item in items:
+            amount = item.unit_price * item.quantity
+            subtotals[item.currency] = subtotals.get(item.currency, Decimal(0)) + amount
+        if max(subtotals.values()) > MAX_MONEY:
+            detail = f"must not cost more than {MAX_MONEY} in total"
+            raise Problem.impossible([{"pointer": "/items", "detail": detail}])
+        order = cls(order_id=order_id, items=items)
+        if coupon:
+            order.coupon_id, order.coupon_code = coupon.coupon_id, coupon.code
+            order.percent_off = coupon.percent_off
+        order.totals = [
+            order.total_of(currency, subtotal) for currency, subtotal in sorted(subtotals.items())
+        ]
+        return order
+
+    def total_of(self, currency: str, subtotal: Decimal) -> OrderTotal:
+        discount = (subtotal * self.percent_off / 100).quantize(CENT, ROUND_HALF_UP)
+        return OrderTotal(
+            order_id=self.order_id,
+            currency=currency,
+            subtotal=subtotal,
+            discount=discount,
+            total=subtotal - discount,
+        )
+
+
+# --- Users --------------------------------------------------------------------------------
+
+
+class UserFields(In):
+    username: Username = Field(
+        description="Unique in any case: `Ada` and `ada` are the same.",
+        schema_extra={"examples": ["ada"]},
+    )
+
+
+class UserIn(UserFields):
+    password: Password = Field(schema_extra={"examples": ["correct horse"], "writeOnly": True})
+
+
+class UserUpdate(Partial, UserIn):
+    pass
+
+
+class UserOut(UserFields, Out):
+    user_id: Key
+
+
+class User(UserOut, Versioned, table=True):
+    __tablename__ = "users"
+    __table_args__ = (UniqueConstraint("login", name="uq_users_username"),)
+
+    login: str
+    """The username without differences of case; databases would differ in what that means."""
+
+    password_hash: str = Field(repr=False)
+
+    @classmethod
+    def of(cls, body: UserIn, password_hash: str) -> Self:
+        login = cls.login_of(body.username)
+        return cls.model_validate(body, update={"login": login, "password_hash": password_hash})
+
+    @staticmethod
+    def login_of(username: str) -> str:
+        return username.casefold()
+
+
+class Token(SQLModel, table=True):
+    """A sign-in. Only a hash of the token is kept, so that the table gives nobody access."""
+
+    __tablename__ = "tokens"
+
+    token_hash: str = Field(primary_key=True, max_length=64, repr=False)
+    user_id: UUID = Field(foreign_key="users.user_id", ondelete="CASCADE", index=True)
+    expires: datetime = Field(index=True)
+
+
+class SignInFailures(SQLModel, table=True):
+    """Failed sign-ins in a row for one username, which need not exist.
+
+    The username is kept as a hash, because people type passwords into the wrong field.
+    """
+
+    __tablename__ = "sign_in_failures"
+
+    login_hash: str = Field(primary_key=True, max_length=64)
+    count: int
+    blocked_until: datetime = Field(index=True)
+
+
+# --- Idempotency keys ---------------------------------------------------------------------
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """The answer to a `POST`, kept for 24 hours for a client that sends it again."""
+
+    __tablename__ = "idempotency_keys"
+
+    key_hash: str = Field(primary_key=True, max_length=64)
+    fingerprint: str = Field(max_length=64)
+    created: datetime = Field(index=True)
+    status: int
+    location: str | None = None
+    body: str
+
+
+# --- To-dos -------------------------------------------------------------------------------
+
+
+class TodoIn(In):
+    task: Text = Field(schema_extra={"examples": ["Call the bookbinder"]})
+    complete: Flag = Field(default=False, schema_extra={"examples": [False]})
+
+
+class TodoUpdate(Partial, TodoIn):
+    pass
+
+
+class TodoOut(TodoIn, Out):
+    todo_id: int = Field(default=None, primary_key=True, ge=1, le=MAX_INTEGER)
+
+
+class Todo(TodoOut, Versioned, table=True):
+    __tablename__ = "todos"
+    __table_args__ = (Index(None, "complete", "todo_id"), {"sqlite_autoincrement": True})

@@ -1,0 +1,157 @@
+"""What the OpenAPI document says of every operation alike, so that no route has to say it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+
+from orders_api.errors import ProblemOut
+
+Object = dict[str, Any]
+
+HEADERS: dict[str, Object] = {
+    "X-Request-ID": {
+        "description": "The id of the request: the caller's own if it sent a sane one.",
+        "required": True,
+        "schema": {"type": "string", "maxLength": 128},
+    },
+    "Location": {
+        "description": "Where the new object is.",
+        "required": True,
+        "schema": {"type": "string", "format": "uri-reference"},
+    },
+    "ETag": {
+        "description": "The entity tag of this state of the object (RFC 9110).",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[0-9a-f]{32}"$'},
+    },
+    "Link": {
+        "description": 'The whole URL of the next page, if more follow, as `<…>; rel="next"`.',
+        "schema": {"type": "string"},
+    },
+    "Idempotent-Replayed": {
+        "description": "`true` if this is the kept answer to an earlier request.",
+        "schema": {"type": "string", "const": "true"},
+    },
+    "WWW-Authenticate": {"required": True, "schema": {"type": "string", "const": "Bearer"}},
+    "Retry-After": {
+        "description": "Seconds to wait before the next attempt.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 0},
+    },
+}
+
+IDEMPOTENCY_KEY: Object = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Makes it safe to send the request again: it has effect once in 24 hours.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
+IF_MATCH: Object = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The `ETag` of the state that is to be changed; 412 if there is another by now.",
+    "schema": {"type": "string"},
+}
+IF_NONE_MATCH: Object = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The `ETag` of the state that is known already; 304 if it is still the same.",
+    "schema": {"type": "string"},
+}
+
+
+def complete_document(app: FastAPI) -> None:
+    """Add problems, headers, links and examples to what FastAPI documents by itself."""
+    make = app.openapi
+
+    def openapi() -> Object:
+        if app.openapi_schema is None:
+            _complete(make())
+        return make()
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+
+
+def _complete(document: Object) -> None:
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    problem = ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(problem.pop("$defs"))
+    schemas["Problem"] = problem
+    components["headers"] = HEADERS
+    flows = {"password": {"tokenUrl": "token", "scopes": {}}}
+    components["securitySchemes"] = {"bearer": {"type": "oauth2", "flows": flows}}
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            responses = operation["responses"]
+            parameters = list(_request_headers(path, method, responses))
+            if parameters:
+                operation["parameters"] = operation.get("parameters", []) + parameters
+            if IF_NONE_MATCH in parameters:
+                responses["304"] = {"description": "Not modified"}
+            if "201" in responses:
+                responses["201"]["links"] = dict(_links(document["paths"], path))
+            for status, response in responses.items():
+                response["headers"] = {
+                    name: {"$ref": f"#/components/headers/{name}"}
+                    for name in _response_headers(path, status, response)
+                }
+            for body in operation.get("requestBody", {}).get("content", {}).values():
+                body["example"] = _example(body["schema"], schemas)
+
+
+def _request_headers(path: str, method: str, responses: Object) -> Iterator[Object]:
+    if "201" in responses:
+        yield IDEMPOTENCY_KEY
+    if path.endswith("}"):
+        yield IF_NONE_MATCH if method == "get" else IF_MATCH
+
+
+def _response_headers(path: str, status: str, response: Object) -> Iterator[str]:
+    yield "X-Request-ID"
+    match status, response:
+        case "201", _:
+            yield from ("Location", "ETag", "Idempotent-Replayed")
+        case "200", _ if "{" in path:
+            yield "ETag"
+        case "200", {"content": {"application/json": {"schema": {"type": "array"}}}}:
+            yield "Link"
+        case "304" | "412", _:
+            yield "ETag"
+        case "401", _:
+            yield "WWW-Authenticate"
+        case "429" | "503", _:
+            yield "Retry-After"
+
+
+def _links(paths: Object, collection: str) -> Iterator[tuple[str, Object]]:
+    """Link the answer to a `POST` with all that can be done to the object that it created."""
+    for path, item in paths.items():
+        parent, _, key = path.rpartition("/")
+        if parent == collection and key.startswith("{"):
+            key = key.strip("{}")
+            for operation in item.values():
+                name = operation["operationId"]
+                parameters = {key: f"$response.body#/{key}"}
+                yield name, {"operationId": name, "parameters": parameters}
+
+
+def _example(schema: Object, schemas: Object) -> Any:
+    """Put an example together from those of the members, wherever they are nested."""
+    if "$ref" in schema:
+        return _example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    match schema:
+        case {"examples": [example, *_]} | {"default": example} | {"enum": [example, *_]}:
+            return example
+        case {"properties": properties}:
+            return {name: _example(member, schemas) for name, member in properties.items()}
+        case {"items": items}:
+            return [_example(items, schemas)]
+        case {"anyOf": [first, *_]}:
+            return _example(first, schemas)
+        case {"format": "uuid"}:
+            return "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b"
+        case {"const": example}:
+            return example
+    return {"string": "text", "boolean": False}.get(schema["type"], schema.get("minimum", 1))

@@ -1,0 +1,78 @@
+"""Products, each offered by one store."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import Path, Query
+from sqlalchemy import or_
+from sqlmodel import col
+
+from orders_api.database import Read, Write
+from orders_api.errors import Problem
+from orders_api.models import (
+    Money,
+    Product,
+    ProductDetail,
+    ProductIn,
+    ProductUpdate,
+    SearchText,
+    Store,
+)
+from orders_api.paging import Filter, Page
+from orders_api.routing import Router
+
+router = Router(prefix="/products", tags=["products"])
+
+ProductId = Annotated[UUID, Path(alias="productId", description="The product's id.")]
+
+
+class ProductPage(Page):
+    store_id: Annotated[UUID | None, Filter(lambda value: col(Product.store_id) == value)] = None
+    q: Annotated[
+        SearchText | None,
+        Filter(
+            lambda value: or_(
+                col(Product.name).icontains(value, autoescape=True),
+                col(Product.description).icontains(value, autoescape=True),
+            )
+        ),
+        Query(description="Part of the name or of the description, in any case."),
+    ] = None
+    min_price: Annotated[Money | None, Filter(lambda value: col(Product.price) >= value)] = None
+    max_price: Annotated[Money | None, Filter(lambda value: col(Product.price) <= value)] = None
+    sort: Literal["name", "-name", "price", "-price"] | None = None
+
+
+@router.get("")
+async def list_products(read: Read, page: Annotated[ProductPage, Query()]) -> list[ProductDetail]:
+    """List products with their stores, oldest first unless sorted."""
+    return await read.page(ProductDetail, page)
+
+
+@router.post("", status_code=201)
+async def create_product(write: Write, body: ProductIn) -> ProductDetail:
+    """Offer a product in a store."""
+    store = await write.get(Store, body.store_id)
+    if store is None:
+        raise Problem.impossible([{"pointer": "/storeId", "detail": "is not the id of a store"}])
+    product = await write.create(Product.model_validate(body, update={"store": store}))
+    return ProductDetail.model_validate(product)
+
+
+@router.get("/{productId}")
+async def get_product(read: Read, product_id: ProductId) -> ProductDetail:
+    """Get a product with its store."""
+    return await read.one(ProductDetail, product_id)
+
+
+@router.patch("/{productId}")
+async def update_product(write: Write, product_id: ProductId, body: ProductUpdate) -> ProductDetail:
+    """Change the members that are sent; orders keep the name and the price they were placed at."""
+    product = await write.find(Product, product_id, ProductDetail)
+    return ProductDetail.model_validate(product.sqlmodel_update(body.changes()))
+
+
+@router.delete("/{productId}", status_code=204)
+async def delete_product(write: Write, product_id: ProductId) -> None:
+    """Delete a product; 409 if it was ever ordered."""
+    await write.remove(Product, product_id, ProductDetail)

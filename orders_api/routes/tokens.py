@@ -1,0 +1,45 @@
+"""Signing in and out."""
+
+from typing import Annotated, Literal
+
+from fastapi import Form, Request, Response
+from pydantic import BaseModel, Field
+from sqlmodel import col, delete
+
+from orders_api.database import Write
+from orders_api.models import SearchText, Token
+from orders_api.routing import Router, document_problems
+from orders_api.security import TOKEN_LIFETIME, Who, sign_in
+
+router = Router(prefix="/token", tags=["sign-in"])
+
+
+class SignIn(BaseModel):
+    """The form of OAuth 2.0's password grant (RFC 6749, 4.3.2); other members are ignored."""
+
+    username: SearchText = Field(min_length=1, examples=["ada"])
+    password: str = Field(min_length=1, max_length=1000, examples=["correct horse"])
+    grant_type: Literal["password"] = "password"
+
+
+class TokenOut(BaseModel):
+    """In the spelling of OAuth 2.0 (RFC 6749, 5.1)."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the kind of token, no token
+    expires_in: int = int(TOKEN_LIFETIME.total_seconds())
+
+
+@router.post("", responses=document_problems(401, 429))
+async def create_token(
+    request: Request, response: Response, form: Annotated[SignIn, Form()]
+) -> TokenOut:
+    """Sign in with the OAuth 2.0 password form; 429 after 10 failures in a row."""
+    response.headers["Cache-Control"] = "no-store"
+    return TokenOut(access_token=await sign_in(request, form.username, form.password))
+
+
+@router.delete("", status_code=204)
+async def delete_token(write: Write, who: Who) -> None:
+    """Sign out: the token of this request is worth nothing from now on."""
+    await write.exec(delete(Token).where(col(Token.token_hash) == who.must_have_token()))

@@ -1,0 +1,58 @@
+"""Users: the members of the team."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Path, Query, Request
+from sqlmodel import col, delete
+
+from orders_api.database import Read, Write
+from orders_api.models import Token, User, UserIn, UserOut, UserUpdate
+from orders_api.paging import Page
+from orders_api.routing import Router
+from orders_api.security import Who, hash_password
+
+router = Router(prefix="/users", tags=["users"])
+
+UserId = Annotated[UUID, Path(alias="userId", description="The user's id.")]
+
+
+@router.get("")
+async def list_users(read: Read, page: Annotated[Page, Query()]) -> list[UserOut]:
+    """List users, oldest first."""
+    return await read.page(UserOut, page)
+
+
+@router.post("", status_code=201)
+async def create_user(request: Request, write: Write, body: UserIn) -> UserOut:
+    """Create a user, who may sign in from now on."""
+    password_hash = await hash_password(request, body.password)
+    return await write.create(User.of(body, password_hash))
+
+
+@router.get("/{userId}")
+async def get_user(read: Read, user_id: UserId) -> UserOut:
+    """Get a user."""
+    return await read.one(UserOut, user_id)
+
+
+@router.patch("/{userId}")
+async def update_user(
+    request: Request, write: Write, who: Who, user_id: UserId, body: UserUpdate
+) -> UserOut:
+    """Change yourself; a new password ends all your sign-ins, this one included."""
+    who.must_be(user_id)
+    changes = body.changes()
+    if "password" in changes:
+        changes["password_hash"] = await hash_password(request, changes.pop("password"))
+        await write.exec(delete(Token).where(col(Token.user_id) == user_id))
+    if "username" in changes:
+        changes["login"] = User.login_of(changes["username"])
+    return (await write.find(User, user_id)).sqlmodel_update(changes)
+
+
+@router.delete("/{userId}", status_code=204)
+async def delete_user(write: Write, who: Who, user_id: UserId) -> None:
+    """Delete yourself; your sign-ins end."""
+    who.must_be(user_id)
+    await write.remove(User, user_id)

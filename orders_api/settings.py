@@ -1,0 +1,120 @@
+"""Every environment variable, in one class."""
+
+import os
+import re
+import sys
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+SEVERAL_HOSTS = re.compile(r"(?P<start>postgres[\w+]*://(?:[^@/]*@)?)(?P<hosts>[^/?@]*,[^/?@]*)")
+DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+}
+
+
+def parse_database_url(value: Any) -> URL:
+    """Take the URL as people write it; the driver is our business."""
+    hosts = SEVERAL_HOSTS.match(str(value))
+    try:
+        # Several servers, as libpq writes them, are parameters for SQLAlchemy.
+        url = make_url(hosts["start"] + value[hosts.end() :] if hosts else value)
+        if hosts:
+            url = url.update_query_dict({"host": hosts["hosts"].split(",")})
+    except (ArgumentError, ValueError):
+        url = None
+    if (
+        url is None
+        or url.drivername not in DRIVERS
+        # sqlite://orders.db, with two slashes, would be a host.
+        or (url.drivername.startswith("sqlite") and (url.host or url.query))
+    ):
+        raise ValueError(
+            "must look like postgresql://user:password@host/database or sqlite:///orders.db"
+        )
+    return url.set(drivername=DRIVERS[url.drivername])
+
+
+def parse_api_prefix(value: str) -> str:
+    """Take /v1 and /v1/ alike."""
+    prefix = value.rstrip("/")
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", prefix):
+        raise ValueError("must look like /v1")
+    return prefix
+
+
+class SettingsError(SystemExit):
+    """Ends the program with one sentence that names the variable that is wrong."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        sys.stderr.write(f"{sentence}\n")
+        # uvicorn's code for "cannot start"; workers that end with another it starts anew for ever.
+        self.code = 3
+
+
+class Settings(BaseSettings):
+    """Read from the environment, then from `.env` (or the file that `ENV_FILE` names)."""
+
+    model_config = SettingsConfigDict(
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,  # the URL
+    )
+
+    database_url: Annotated[URL, NoDecode, BeforeValidator(parse_database_url)] = Field(
+        default="sqlite:///orders.db",
+        validate_default=True,
+        repr=False,  # the password may stand in its query too
+    )
+    postgres_db: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """Replaces the database name of a PostgreSQL `DATABASE_URL`, for a test database."""
+
+    database_pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Connections that one process keeps at most for reading; on PostgreSQL as many for writing."""
+
+    database_timeout: Annotated[float, Field(gt=0, le=3600)] = 4.0
+    """Seconds that a request may wait for the database in all; then it is answered with 503."""
+
+    api_prefix: Annotated[str, AfterValidator(parse_api_prefix)] = ""
+
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)
+    ] = "INFO"
+
+    trust_local: bool = True
+    """Whether requests from the machine itself need no sign-in."""
+
+    max_body_bytes: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1024 * 1024
+
+    def __init__(self, **values: Any) -> None:
+        env_file = os.environ.get("ENV_FILE") or ".env"
+        if env_file != ".env" and (os.path.isdir(env_file) or not os.path.exists(env_file)):
+            raise SettingsError(f"ENV_FILE names {env_file}, which is no file.")
+        try:
+            super().__init__(_env_file=env_file, **values)
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"The settings in {env_file} cannot be read: {error}.") from None
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            name = str(first["loc"][0]).upper()
+            message = first["msg"].removeprefix("Value error, ").replace("Input should", "must")
+            message = message.replace("String should", "must")
+            raise SettingsError(f"{name} is wrong: it {message}.") from None
+
+    @property
+    def url(self) -> URL:
+        """Where the database is, `POSTGRES_DB` taken into account."""
+        if self.postgres_db and self.database_url.get_backend_name() == "postgresql":
+            return self.database_url.set(database=self.postgres_db)
+        return self.database_url

@@ -1,0 +1,1 @@
+"""Schemathesis: a running server does what its OpenAPI document says, to thousands of requests."""

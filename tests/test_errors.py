@@ -1,0 +1,261 @@
+"""Every error is problem+json (RFC 9457), and a refused request changes nothing."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy.exc
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import event
+
+from orders_api.app import create_app
+from orders_api.settings import Settings
+from tests.conftest import database_of, local_client
+from tests.samples import STORE, new_store, problem
+
+JSON = {"content-type": "application/json"}
+
+
+def test_unknown_path_is_404(client: TestClient) -> None:
+    answer = problem(client.get("/shops"), 404, "not-found")
+    assert answer == {
+        "type": "urn:orders-api:not-found",
+        "title": "Not found",
+        "status": 404,
+        "detail": "There is nothing at /shops.",
+        "requestId": answer["requestId"],
+    }
+
+
+def test_wrong_method_is_405_with_every_allowed_one(client: TestClient) -> None:
+    response = client.put("/stores", json=STORE)
+    problem(response, 405, "method-not-allowed")
+    assert response.headers["allow"] == "GET, POST"
+    response = client.post("/stores/01a1fab7-dbdc-74d8-8e14-fd8c30a0df91", json=STORE)
+    problem(response, 405, "method-not-allowed")
+    assert response.headers["allow"] == "DELETE, GET, PATCH"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"{'name': 1}",
+        b'{"name": 1,}',
+        b'{"name": NaN}',
+        b'{"name": -Infinity}',
+        b'{"name": "\xff"}',
+        b'{"name": "a", "name": "a"}',
+        b'{"items": [{"productId": "a", "productId": "b"}]}',
+        b"[" * 100_000,
+        b'\xef\xbb\xbf{"name": "a"}',
+        '{"name": "a"}'.encode("utf-16"),
+        b'{"name": "\x01"}',
+        b"{} {}",
+    ],
+)
+@pytest.mark.parametrize("path", ["/stores", "/products", "/orders"])
+def test_malformed_json_is_400(client: TestClient, path: str, content: bytes) -> None:
+    problem(client.post(path, content=content, headers=JSON), 400, "malformed")
+
+
+@pytest.mark.parametrize("content", [b"[]", b"null", b"1", b'"text"', b"true", b"[{}]"])
+def test_body_that_is_no_object_is_422(client: TestClient, content: bytes) -> None:
+    problem(client.post("/stores", content=content, headers=JSON), 422, "invalid")
+
+
+def test_missing_body_is_422(client: TestClient) -> None:
+    answer = problem(client.post("/stores"), 422, "invalid")
+    assert answer["detail"] == "The body is missing: send a JSON object."
+
+
+@pytest.mark.parametrize(
+    "media_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml", "json"]
+)
+def test_body_that_is_not_json_is_415(client: TestClient, media_type: str) -> None:
+    response = client.post("/stores", content=b"{}", headers={"content-type": media_type})
+    problem(response, 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize(
+    "media_type", ["application/json; charset=utf-8", "Application/JSON", "application/vnd.x+json"]
+)
+def test_every_spelling_of_json_is_read(client: TestClient, media_type: str) -> None:
+    content = client.build_request("POST", "/", json=STORE).content
+    response = client.post("/stores", content=content, headers={"content-type": media_type})
+    assert response.status_code == 201
+
+
+def test_body_over_the_limit_is_413_whether_declared_or_not(client: TestClient) -> None:
+    large = b'{"name": "' + b"a" * 1024 * 1024 + b'"}'
+
+    def chunks() -> Iterator[bytes]:
+        yield large[:1000]
+        yield large[1000:]
+
+    for content in (large, chunks()):
+        response = client.post("/stores", content=content, headers=JSON)
+        answer = problem(response, 413, "too-large")
+        assert answer["detail"] == "The body must not be larger than 1048576 bytes."
+    problem(client.request("GET", "/stores", content=large), 413, "too-large")
+
+
+@pytest.mark.parametrize(
+    ("members", "pointer", "detail"),
+    [
+        ({"name": ""}, "/name", "must have at least 1 character"),
+        ({"name": " \t"}, "/name", "must be text that is not blank and has no NUL character"),
+        ({"name": "a\0b"}, "/name", "must be text that is not blank and has no NUL character"),
+        ({"name": "a" * 201}, "/name", "must have at most 200 characters"),
+        ({"name": 7}, "/name", "must be text"),
+        ({"name": ["a"]}, "/name", "must be text"),
+        ({"name": None}, "/name", "must not be null"),
+        ({"currency": "eur"}, "/currency", "must be three capital letters, such as EUR"),
+        ({"currency": "EURO"}, "/currency", "must have at most 3 characters"),
+        ({"domain": "books"}, "/domain", "must be a web address with http:// or https://"),
+        ({"domain": "ftp://a"}, "/domain", "must be a web address with http:// or https://"),
+        ({"email": "a@b@c"}, "/email", "must be an e-mail address"),
+        ({"zip_code": "1"}, "/zip_code", "is not known here; did you mean `zipcode`?"),
+        ({"a/b~c": 1}, "/a~1b~0c", "is not known here"),
+        ({"storeId": "x"}, "/storeId", "is not known here"),
+    ],
+)
+def test_invalid_member_is_refused_by_pointer(
+    client: TestClient, members: dict[str, Any], pointer: str, detail: str
+) -> None:
+    answer = problem(client.post("/stores", json=STORE | members), 422, "invalid")
+    assert answer["errors"] == [{"pointer": pointer, "detail": detail}]
+    assert client.get("/stores").json() == []
+
+
+def test_lone_surrogate_is_refused(client: TestClient) -> None:
+    content = client.build_request("POST", "/", json=STORE).content
+    content = content.replace(b"Corner", rb"\ud800")
+    answer = problem(client.post("/stores", content=content, headers=JSON), 422, "invalid")
+    detail = "must be text without lone surrogates"
+    assert answer["errors"] == [{"pointer": "/name", "detail": detail}]
+
+
+def test_all_errors_of_a_body_are_named_at_once(client: TestClient) -> None:
+    body = STORE | {"city": "", "currency": "e", "x": 1}
+    answer = problem(client.post("/stores", json=body), 422, "invalid")
+    assert [error["pointer"] for error in answer["errors"]] == ["/city", "/currency", "/x"]
+    assert answer["detail"] == "`/city` must have at least 1 character (and 2 more)."
+
+
+def test_member_in_both_spellings_is_refused(client: TestClient) -> None:
+    key = new_store(client)["storeId"]
+    body = {"storeId": key, "store_id": key, "name": "A", "price": 1}
+    answer = problem(client.post("/products", json=body), 422, "invalid")
+    assert answer["errors"] == [
+        {"pointer": "/store_id", "detail": "is not known here; did you mean `storeId`?"}
+    ]
+
+
+def test_request_id_of_the_caller_is_kept_if_it_is_sane(client: TestClient) -> None:
+    response = client.get("/shops", headers={"x-request-id": "abc-1"})
+    assert response.json()["requestId"] == response.headers["x-request-id"] == "abc-1"
+    for strange in ("", "a b", "a" * 129, 'a"b', "é"):
+        headers = [(b"x-request-id", strange.encode("latin-1"))]
+        assert len(client.get("/health", headers=headers).headers["x-request-id"]) == 32
+
+
+def test_every_answer_has_a_request_id_of_its_own(client: TestClient) -> None:
+    ids = {client.get(path).headers["x-request-id"] for path in ("/", "/stores", "/nope")}
+    assert len(ids) == 3
+
+
+def test_log_line_carries_the_request_id(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "orders_api")
+    client.get("/stores?q=secret", headers={"x-request-id": "abc-1"})
+    [line] = [record.getMessage() for record in caplog.records if "GET" in record.getMessage()]
+    assert line.startswith('127.0.0.1 "GET /stores" 200 ')
+    assert line.endswith(" ms abc-1")
+
+
+@pytest.fixture
+def failing_client() -> Iterator[TestClient]:
+    """An application with an endpoint that fails in a way nobody thought of."""
+    app = create_app(Settings(database_url="sqlite://"))
+
+    @app.get("/boom")
+    async def boom() -> None:
+        raise RuntimeError("a secret")
+
+    with local_client(app) as client:
+        yield client
+
+
+def test_unexpected_failure_is_500_without_internals(
+    failing_client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = failing_client.get("/boom")
+    answer = problem(response, 500, "internal")
+    assert "secret" not in response.text
+    assert answer["detail"] == "Something went wrong on the server."
+    assert f"The request {answer['requestId']} failed" in caplog.text
+    assert "a secret" in caplog.text
+
+
+class ServerDownError(Exception):
+    """What a driver raises."""
+
+    def __init__(self, sqlstate: str | None) -> None:
+        super().__init__("the server closed the connection unexpectedly, password=secret")
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (sqlalchemy.exc.OperationalError("", {}, ServerDownError(None)), 503, "unavailable"),
+        (sqlalchemy.exc.OperationalError("", {}, ServerDownError("57P01")), 503, "unavailable"),
+        (sqlalchemy.exc.OperationalError("", {}, ServerDownError("40001")), 503, "unavailable"),
+        (sqlalchemy.exc.ProgrammingError("", {}, ServerDownError("42P01")), 503, "not-migrated"),
+        (sqlalchemy.exc.DataError("SELECT", {}, ServerDownError("22003")), 422, "invalid"),
+        (sqlalchemy.exc.TimeoutError(), 503, "unavailable"),
+        (TimeoutError(), 503, "unavailable"),
+        (ConnectionRefusedError(), 503, "unavailable"),
+        (sqlalchemy.exc.ProgrammingError("", {}, ServerDownError("42601")), 500, "internal"),
+    ],
+)  # fmt: skip
+def test_failure_of_the_database_has_its_answer(
+    client: TestClient, error: Exception, status: int, kind: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    engine = database_of(client).reader.sync_engine
+    event.listen(engine, "before_cursor_execute", fail)
+    try:
+        response = client.get("/stores")
+    finally:
+        event.remove(engine, "before_cursor_execute", fail)
+    problem(response, status, kind)
+    assert ("retry-after" in response.headers) == (status == 503)
+    assert "secret" not in response.text
+    assert client.get("/stores").status_code == 200
+
+
+def test_hanging_database_is_503_in_the_end() -> None:
+    app = create_app(Settings(database_url="sqlite://", database_timeout=0.05))
+    with local_client(app) as client:
+        assert isinstance(client.app, FastAPI)
+        database = database_of(client)
+        assert client.portal is not None
+        # The one connection of a database in memory is taken, so a request waits for it.
+        connection = client.portal.call(take_connection, database.reader)
+        response = client.get("/stores")
+        problem(response, 503, "unavailable")
+        assert response.headers["retry-after"] == "1"
+        client.portal.call(connection.close)
+        assert client.get("/stores").status_code == 200
+
+
+async def take_connection(engine: Any) -> Any:
+    await asyncio.sleep(0)
+    return await engine.connect()

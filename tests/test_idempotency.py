@@ -1,0 +1,150 @@
+"""A `POST` that is sent again with its `Idempotency-Key` has effect once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlmodel import func, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from orders_api.models import IdempotencyKey
+from tests.conftest import database_of
+from tests.samples import STORE, Json, new_coupon, new_product, new_user, problem, sign_in
+
+BODIES: dict[str, Json] = {
+    "/stores": STORE,
+    "/products": {"storeId": "{storeId}", "name": "New", "price": 1},
+    "/coupons": {"code": "NEW", "initCount": 1},
+    "/orders": {"items": [{"productId": "{productId}", "quantity": 2}], "couponCode": "PIOTR"},
+    "/users": {"username": "ada", "password": "correct horse"},
+    "/todos": {"task": "A"},
+}
+
+
+def filled(body: Any, known: Json) -> Any:
+    if isinstance(body, dict):
+        return {name: filled(value, known) for name, value in body.items()}
+    if isinstance(body, list):
+        return [filled(value, known) for value in body]
+    return body.format(**known) if isinstance(body, str) else body
+
+
+def key(value: str = "8e03978e-40d5-43dd-bc93-6894a57f9324") -> dict[str, str]:
+    return {"idempotency-key": value}
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_repeated_request_has_the_first_answer_and_no_effect(client: TestClient, path: str) -> None:
+    coupon = new_coupon(client)
+    body = filled(BODIES[path], new_product(client))
+    before = len(client.get(path).json())
+    first = client.post(path, json=body, headers=key())
+    assert first.status_code == 201
+    assert "idempotent-replayed" not in first.headers
+    for _ in range(2):
+        again = client.post(path, json=body, headers=key())
+        assert (again.status_code, again.content) == (201, first.content)
+        assert again.headers["idempotent-replayed"] == "true"
+        for name in ("location", "etag", "content-type"):
+            assert again.headers[name] == first.headers[name]
+    assert len(client.get(path).json()) == before + 1
+    used = coupon["remainingCount"] - client.get("/coupons").json()[0]["remainingCount"]
+    assert used == (1 if path == "/orders" else 0)
+
+
+def test_key_of_another_request_is_refused(client: TestClient) -> None:
+    assert client.post("/stores", json=STORE, headers=key()).status_code == 201
+    for path, body in (("/stores", STORE | {"city": "Porto"}), ("/todos", {"task": "A"})):
+        answer = problem(client.post(path, json=body, headers=key()), 422, "idempotency-key-reused")
+        assert "take a new one" in answer["detail"]
+    assert len(client.get("/stores").json()) == 1
+    assert client.get("/todos").json() == []
+
+
+def test_refused_request_burns_no_key(client: TestClient) -> None:
+    problem(client.post("/stores", json=STORE | {"city": ""}, headers=key()), 422, "invalid")
+    problem(client.post("/stores", content=b"{", headers=key()), 415, "unsupported-media-type")
+    body = {"code": "PIOTR", "initCount": 1}
+    new_coupon(client)
+    problem(client.post("/coupons", json=body, headers=key()), 409, "already-exists")
+    assert client.post("/stores", json=STORE, headers=key()).status_code == 201
+
+
+@pytest.mark.parametrize("value", ["", " ", "a b", "a" * 256, "é", "a\tb"])
+def test_key_must_be_1_to_255_visible_characters(client: TestClient, value: str) -> None:
+    headers = [(b"idempotency-key", value.encode("latin-1"))]
+    problem(client.post("/stores", json=STORE, headers=headers), 400, "malformed")
+    problem(client.post("/stores", json=STORE, headers=[*key().items()] * 2), 400, "malformed")
+    assert client.get("/stores").json() == []
+
+
+def test_longest_key_is_kept(client: TestClient) -> None:
+    for status in ("first", "again"):
+        response = client.post("/stores", json=STORE, headers=key("~" * 255))
+        assert ("idempotent-replayed" in response.headers) == (status == "again")
+
+
+def test_keys_are_each_users_own(client: TestClient) -> None:
+    stores = set()
+    for name in ("ada", "bob", None):
+        headers = key()
+        if name:
+            new_user(client, name)
+            headers["authorization"] = f"Bearer {sign_in(client, name)}"
+        stores.add(client.post("/stores", json=STORE, headers=headers).json()["storeId"])
+    assert len(stores) == 3
+
+
+def test_twins_in_flight_get_the_same_answer(client: TestClient) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(lambda _: client.post("/stores", json=STORE, headers=key()), range(8))
+        )
+    assert {answer.status_code for answer in answers} == {201}
+    assert {answer.content for answer in answers} == {answers[0].content}
+    assert sum("idempotent-replayed" in answer.headers for answer in answers) == 7
+    assert len(client.get("/stores").json()) == 1
+
+
+async def let_time_pass(client: TestClient, by: timedelta) -> None:
+    async with AsyncSession(database_of(client).writer) as session:
+        await session.exec(update(IdempotencyKey).values(created=datetime.now(UTC) - by))
+        await session.commit()
+
+
+async def count(client: TestClient) -> int:
+    async with AsyncSession(database_of(client).reader) as session:
+        return (await session.exec(select(func.count()).select_from(IdempotencyKey))).one()
+
+
+def test_key_is_forgotten_after_24_hours_and_removed(client: TestClient) -> None:
+    assert client.portal is not None
+    for n in range(5):
+        client.post("/todos", json={"task": "A"}, headers=key(f"{n}"))
+    client.portal.call(let_time_pass, client, timedelta(hours=23, minutes=59))
+    response = client.post("/todos", json={"task": "A"}, headers=key("0"))
+    assert "idempotent-replayed" in response.headers
+    client.portal.call(let_time_pass, client, timedelta(hours=24, seconds=1))
+    response = client.post("/todos", json={"task": "B"}, headers=key("0"))
+    assert response.status_code == 201
+    assert "idempotent-replayed" not in response.headers
+    assert client.portal.call(count, client) == 3  # two old ones are gone
+    client.post("/todos", json={"task": "B"}, headers=key("new"))
+    assert client.portal.call(count, client) == 2
+
+
+def test_password_cannot_be_guessed_from_what_is_kept(client: TestClient) -> None:
+    """The fingerprint depends on the key, which is not stored."""
+    body = {"username": "ada", "password": "correct horse"}
+    client.post("/users", json=body, headers=key())
+
+    async def kept() -> IdempotencyKey:
+        async with AsyncSession(database_of(client).reader) as session:
+            return (await session.exec(select(IdempotencyKey))).one()
+
+    assert client.portal is not None
+    row = client.portal.call(kept)
+    assert "correct horse" not in str(row)
+    assert key()["idempotency-key"] not in str(row)

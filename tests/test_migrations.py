@@ -1,0 +1,488 @@
+"""Migrations on SQLite in a file and on PostgreSQL, each test on a database of its own."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import indent
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from fastapi.testclient import TestClient
+from sqlalchemy.sql import operators, visitors
+from sqlalchemy.sql.elements import BinaryExpression
+
+from orders_api.app import create_app
+from orders_api.database import head_revision, migrate
+from orders_api.models import Model
+from orders_api.paging import Filter, Page
+from orders_api.settings import Settings
+from tests.conftest import ROOT, Postgres, local_client
+from tests.samples import STORE, new_order, new_product, problem
+
+HEAD = head_revision()
+TABLES = Model.metadata.tables.values()
+
+
+# --- A database, a copy of the project ----------------------------------------------------
+
+
+def new_database(kind: str, folder: Path) -> str:
+    """Give the URL of a new, empty database."""
+    if kind == "postgresql" and Postgres.server is None:
+        pytest.skip("There is no embedded PostgreSQL to make a database on.")
+    name = f"migrations_{uuid4().hex}"
+    return f"sqlite:///{folder}/{name}.db" if kind == "sqlite" else Postgres.create(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return new_database(request.param, tmp_path)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project, to add models and migrations to."""
+    copy = tmp_path / "project"
+    for folder in ("orders_api", "migrations"):
+        shutil.copytree(ROOT / folder, copy / folder)
+    for file in ("alembic.ini", "pyproject.toml"):
+        shutil.copy(ROOT / file, copy)
+    return copy
+
+
+def alembic(project: Path, *steps: tuple[str, str]) -> list[str]:
+    """Run each step, a database's URL and a command line of `alembic`; give the output's lines."""
+    program = """if True:
+        import os, shlex, sys
+        from alembic.config import main
+        for step in sys.argv[1:]:
+            os.environ["DATABASE_URL"], line = step.split(maxsplit=1)
+            main(shlex.split(line))
+    """
+    # -P: alembic.ini alone leads to the copy's models, not Python's habit to look where it is.
+    arguments = [sys.executable, "-P", "-c", program, *map(" ".join, steps)]
+    done = subprocess.run(arguments, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@contextmanager
+def api(url: str) -> Iterator[TestClient]:
+    """The API on this database, migrated."""
+    settings = Settings(database_url=url)
+    migrate(settings.url)
+    with local_client(create_app(settings)) as client:
+        yield client
+
+
+@contextmanager
+def connect(url: str) -> Iterator[sa.Connection]:
+    sync_url = Settings(database_url=url).url
+    sync_url = sync_url.set(drivername=sync_url.drivername.replace("+aiosqlite", ""))
+    with sa.create_engine(sync_url, poolclass=sa.NullPool).begin() as connection:
+        yield connection
+
+
+def schema(url: str) -> dict[str, list[str]]:
+    """Describe the columns, constraints and indexes of each table."""
+    with connect(url) as connection:
+        see = sa.inspect(connection)
+        sql = "SELECT name FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%'"
+        counting = connection.scalars(sa.text(sql)).all() if see.dialect.name == "sqlite" else []
+        return {
+            table: sorted(
+                repr(part)
+                for part in (
+                    # Defaults are left out: `fill_new_columns` in env.py adds some.
+                    *({**column, "default": None} for column in see.get_columns(table)),
+                    see.get_pk_constraint(table),
+                    f"never reuses a number: {table in counting}",
+                    *see.get_foreign_keys(table),
+                    *see.get_unique_constraints(table),
+                    *see.get_check_constraints(table),
+                    *see.get_indexes(table),
+                )
+            )
+            for table in see.get_table_names()
+        }
+
+
+def rows(url: str) -> dict[str, list[str]]:
+    with connect(url) as connection:
+        return {
+            table: sorted(map(repr, connection.execute(sa.text(f"SELECT * FROM {table}"))))
+            for table in sa.inspect(connection).get_table_names()
+        }
+
+
+def execute(url: str, sql: str) -> None:
+    with connect(url) as connection:
+        connection.execute(sa.text(sql))
+
+
+# --- The command line of Alembic ----------------------------------------------------------
+
+
+def test_alembic_commands_need_only_database_url(project: Path, url: str) -> None:
+    commands = (
+        "upgrade head",
+        "check",
+        "current",
+        "history --verbose",
+        "revision --autogenerate -m 'Change nothing'",
+        "downgrade base",
+        "upgrade head --sql",
+    )
+    lines = alembic(project, *((url, command) for command in commands))
+    assert lines[:3] == [
+        "No new upgrade operations detected.",
+        f"{HEAD} (head)",
+        f"Rev: {HEAD} (head)",
+    ]
+    stamp = f"INSERT INTO alembic_version (version_num) VALUES ('{HEAD}')"
+    assert len([line for line in lines if line.startswith(stamp)]) == 1
+    (script,) = project.glob("migrations/versions/*change_nothing.py")
+    assert re.fullmatch(r"\d{4}_\d\d_\d\d_\d{4}-change_nothing.py", script.name)
+    assert list(schema(url)) == ["alembic_version"]
+
+
+MODEL = """
+
+from enum import StrEnum
+
+
+class Mood(StrEnum):
+    HAPPY = "happy"
+    SAD = "sad"
+
+
+class ReviewIn(In):
+    product_id: UUID = Field(foreign_key="products.product_id", index=True)
+    mood: Mood
+    text: Text | None = None
+    tip: Money = Decimal(0)
+    published: bool = True
+    seen_at: datetime | None = None
+
+
+class ReviewOut(ReviewIn, Out):
+    review_id: Key
+
+
+class Review(ReviewOut, table=True):
+    __tablename__ = "reviews"
+    __table_args__ = (UniqueConstraint("product_id", "text"), Index(None, "mood", "review_id"))
+"""
+
+CHANGES = {
+    "class StoreIn(In):": """import enum
+
+
+class Weather(enum.Enum):
+    SUNNY = "sunny"
+
+
+class StoreIn(In):
+    weather: Weather = Weather.SUNNY
+    motto: Text | None = None
+    is_open: bool = True
+    rank: int = 5
+    fee: Money = Decimal("1.50")
+    slogan: Text = "It's :open 100%"
+""",
+    'SAD = "sad"': 'MELANCHOLY = "melancholy"',
+    'UniqueConstraint("product_id", "text")': """UniqueConstraint("product_id", "mood", "text"),
+        CheckConstraint("tip < 100", name="tip_modest")""",
+}
+
+
+@pytest.mark.parametrize("author", ["sqlite", "postgresql"])
+def test_autogenerated_migrations_work_on_both_databases_with_rows_in_them(
+    project: Path, tmp_path: Path, author: str
+) -> None:
+    kinds = [kind for kind in ("sqlite", "postgresql") if kind == author or Postgres.server]
+    urls = {kind: new_database(kind, tmp_path) for kind in kinds}
+    for url in urls.values():
+        with api(url) as client:
+            new_order(client, (new_product(client), 2))
+    forth_and_back = [
+        (url, command)
+        for url in urls.values()
+        for command in ("upgrade head", "downgrade -1", "upgrade head")
+    ]
+    models = project / "orders_api" / "models.py"
+
+    models.write_text(models.read_text() + MODEL)
+    alembic(project, (urls[author], "revision --autogenerate -m 'Add reviews'"), *forth_and_back)
+    for url in urls.values():
+        execute(
+            url,
+            "INSERT INTO reviews (review_id, product_id, mood, tip, published)"
+            " SELECT product_id, product_id, 'happy', 1, true FROM products",
+        )
+
+    for old, new in CHANGES.items():
+        assert models.read_text().count(old) == 1
+        models.write_text(models.read_text().replace(old, new))
+    alembic(project, (urls[author], "revision --autogenerate -m 'Change both'"), *forth_and_back)
+    alembic(project, *((url, "check") for url in urls.values()))
+
+    for url in urls.values():
+        with connect(url) as connection:
+            query = sa.text("SELECT weather, motto, is_open, rank, fee, slogan FROM stores")
+            filled = ("sunny", None, True, 5, 1.5, "It's :open 100%")
+            assert connection.execute(query).all() == [filled]
+        assert "ck_reviews_tip_modest" in str(schema(url)["reviews"])
+        kept = rows(url)
+        assert [len(kept[table]) for table in ("products", "order_items", "reviews")] == [1, 1, 1]
+    for check in (["check"], ["format", "--check"]):
+        subprocess.run(
+            [sys.executable, "-m", "ruff", *check, "migrations"], cwd=project, check=True
+        )
+
+
+# --- What a migration may do to the rows --------------------------------------------------
+
+
+def migrate_to_another(project: Path, url: str, upgrade: str, downgrade: str = "pass") -> Config:
+    """Add a migration after the newest one, and run it."""
+    (project / "migrations" / "versions" / "another.py").write_text(
+        "import sqlalchemy as sa\n"
+        "from alembic import op\n"
+        f"revision, down_revision = 'another', {HEAD!r}\n"
+        f"def upgrade():\n{indent(upgrade, '    ')}\n"
+        f"def downgrade():\n{indent(downgrade, '    ')}\n"
+    )
+    config = Config(attributes={"url": Settings(database_url=url).url})
+    config.set_main_option("script_location", str(project / "migrations"))
+    command.upgrade(config, "head")
+    return config
+
+
+# On SQLite each of these makes a new table, moves the rows and drops the old table.
+WIDEN = """
+for table in ("stores", "products", "order_items"):
+    with op.batch_alter_table(table) as batch:
+        batch.alter_column("name", type_=sa.String({length}), existing_type=sa.String())
+with op.batch_alter_table("todos") as batch:
+    batch.alter_column("task", type_=sa.String({length}), existing_type=sa.String())
+with op.batch_alter_table("orders") as batch:
+    batch.alter_column("date", nullable={nullable}, existing_type=sa.DateTime(timezone=True))
+"""
+
+
+def test_replacing_the_tables_of_parents_keeps_their_children(project: Path, url: str) -> None:
+    with api(url) as client:
+        product = new_product(client)
+        order = new_order(client, (product, 2))
+        client.post("/todos", json={"task": "Call the bookbinder"})
+    schema_before, rows_before = schema(url), rows(url)
+
+    config = migrate_to_another(
+        project,
+        url,
+        WIDEN.format(length=300, nullable=True),
+        WIDEN.format(length=200, nullable=False),
+    )
+    assert schema(url) != schema_before
+    assert rows(url) == rows_before | {"alembic_version": ["('another',)"]}
+    command.downgrade(config, "-1")
+    assert (schema(url), rows(url)) == (schema_before, rows_before)
+
+    with api(url) as client:
+        assert client.get(f"/orders/{order['orderId']}").json() == order
+        problem(client.delete(f"/products/{product['productId']}"), 409, "in-use")
+        problem(client.delete(f"/stores/{product['storeId']}"), 409, "in-use")
+
+
+def test_migration_that_leaves_references_to_nothing_is_rolled_back(
+    project: Path, url: str
+) -> None:
+    with api(url) as client:
+        new_order(client, (new_product(client), 2))
+    before = schema(url), rows(url)
+    upgrade = """
+with op.batch_alter_table("stores") as batch:
+    batch.add_column(sa.Column("motto", sa.String()))
+op.execute("DELETE FROM stores")
+"""
+    with pytest.raises((CommandError, sa.exc.IntegrityError)) as refused:
+        migrate_to_another(project, url, upgrade)
+    if url.startswith("sqlite"):
+        assert str(refused.value) == (
+            "Migration another is rolled back, because it would leave rows that refer to"
+            " nothing: from products to stores."
+        )
+    assert (schema(url), rows(url)) == before
+
+
+def test_failing_migration_leaves_the_database_as_it_was(project: Path, url: str) -> None:
+    with api(url) as client:
+        new_order(client, (new_product(client), 2))
+    before = schema(url), rows(url)
+    upgrade = (
+        WIDEN.format(length=300, nullable=True)
+        + """
+op.create_table("others", sa.Column("name", sa.String()))
+op.execute("INSERT INTO others (name) VALUES ('a')")
+op.execute("UPDATE stores SET name = 'changed'")
+raise ZeroDivisionError
+"""
+    )
+    with pytest.raises(ZeroDivisionError):
+        migrate_to_another(project, url, upgrade)
+    assert (schema(url), rows(url)) == before
+
+
+def test_several_migrations_at_once_make_the_schema_once(url: str) -> None:
+    program = Path(sys.executable).with_name("orders-api")
+    processes = [
+        subprocess.Popen(
+            [program, "migrate"],
+            env=os.environ | {"DATABASE_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        output, _ = process.communicate()
+        assert (process.returncode, output) == (0, f"The database is at revision {HEAD}.\n")
+    assert rows(url) == {table.name: [] for table in TABLES} | {"alembic_version": [f"('{HEAD}',)"]}
+
+
+# --- The server and the schema ------------------------------------------------------------
+
+
+def test_postgresql_is_not_migrated_by_the_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = new_database("postgresql", tmp_path)
+    settings = Settings(database_url=url)
+    with local_client(create_app(settings)) as client:
+        assert "`orders-api migrate`" in caplog.text
+        assert client.get("/health").status_code == 200
+        for response in (
+            client.get("/ready"),
+            client.get("/stores"),
+            client.post("/stores", json=STORE),
+        ):
+            assert "`orders-api migrate`" in problem(response, 503, "not-migrated")["detail"]
+            assert response.headers["retry-after"] == "10"
+        assert schema(url) == {}
+
+        migrate(settings.url)
+        assert client.get("/ready").json() == {"status": "ok"}
+        assert client.post("/stores", json=STORE).status_code == 201
+
+
+def test_server_is_ready_at_the_revision_of_its_code_alone(url: str) -> None:
+    with api(url) as client:
+        for sql in (
+            "UPDATE alembic_version SET version_num = 'unknown'",
+            "DELETE FROM alembic_version",
+        ):
+            execute(url, sql)
+            problem(client.get("/ready"), 503, "not-migrated")
+        execute(url, f"INSERT INTO alembic_version VALUES ('{HEAD}')")
+        assert client.get("/ready").status_code == 200
+
+
+def test_server_starts_while_postgresql_cannot_be_reached(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = Settings(database_url="postgresql://someone:s3cret@127.0.0.1:1/orders")
+    with local_client(create_app(settings)) as client:
+        assert "port 1 failed: Connection refused" in caplog.text
+        assert client.get("/health").status_code == 200
+        for path in ("/ready", "/stores"):
+            response = client.get(path)
+            problem(response, 503, "unavailable")
+            assert response.headers["retry-after"] == "1"
+    assert "s3cret" not in caplog.text
+
+
+# --- What the migrations make -------------------------------------------------------------
+
+
+def test_migrations_make_what_the_models_say(url: str, tmp_path: Path) -> None:
+    migrate(Settings(database_url=url).url)
+    migrated = schema(url)
+    del migrated["alembic_version"]
+    created = new_database("sqlite" if url.startswith("sqlite") else "postgresql", tmp_path)
+    with connect(created) as connection:
+        Model.metadata.create_all(connection)
+    assert migrated == schema(created)
+
+
+def test_every_constraint_and_index_is_named_by_the_convention() -> None:
+    kinds = {
+        sa.PrimaryKeyConstraint: "pk",
+        sa.ForeignKeyConstraint: "fk",
+        sa.UniqueConstraint: "uq",
+        sa.CheckConstraint: "ck",
+    }
+    for table in TABLES:
+        names = {str(part.name): kinds[type(part)] for part in table.constraints}
+        names |= {str(index.name): "ix" for index in table.indexes}
+        wrong = [n for n, kind in names.items() if not n.startswith(f"{kind}_{table.name}")]
+        assert wrong == []
+
+
+def indexed() -> set[str]:
+    """Give what an index, be it a constraint's own, leads with: `stores.city`."""
+    keys = [
+        *(index.expressions for table in TABLES for index in table.indexes),
+        *(
+            list(constraint.columns)
+            for table in TABLES
+            for constraint in table.constraints
+            if isinstance(constraint, sa.PrimaryKeyConstraint | sa.UniqueConstraint)
+        ),
+    ]
+    return {str(expressions[0]) for expressions in keys}
+
+
+def test_every_foreign_key_leads_an_index() -> None:
+    columns = {
+        f"{table.name}.{key.column_keys[0]}"
+        for table in TABLES
+        for key in table.foreign_key_constraints
+    }
+    assert columns - indexed() == set()
+
+
+def pages(page: type[Page] = Page) -> Iterator[type[Page]]:
+    yield page
+    for subclass in page.__subclasses__():
+        yield from pages(subclass)
+
+
+def test_every_column_that_a_list_is_filtered_by_leads_an_index() -> None:
+    compared = {operators.eq, operators.lt, operators.le, operators.gt, operators.ge}
+    conditions = [
+        mark.condition("any")
+        for page in pages()
+        for field in page.model_fields.values()
+        for mark in field.metadata
+        if isinstance(mark, Filter)
+    ]
+    columns = {
+        str(part.left)
+        for condition in conditions
+        for part in visitors.iterate(condition)
+        if isinstance(part, BinaryExpression) and part.operator in compared
+    }
+    # A part of a text, as in `q`, is found by no index of this kind.
+    assert "stores.city" in columns
+    assert columns - indexed() == set()

@@ -1,0 +1,83 @@
+from fastapi.testclient import TestClient
+
+from tests.samples import STORE, new_product, new_store, problem
+
+
+def test_created_store_is_answered_whole_with_its_location(client: TestClient) -> None:
+    response = client.post("/stores", json=STORE)
+    store = response.json()
+    assert response.status_code == 201
+    assert response.headers["location"] == f"/stores/{store['storeId']}"
+    assert store == STORE | {
+        "domain": None,
+        "phone": None,
+        "email": None,
+        "storeId": store["storeId"],
+    }
+    assert client.get(response.headers["location"]).json() == store
+
+
+def test_collection_answers_with_and_without_a_slash(client: TestClient) -> None:
+    store = client.post("/stores/", json=STORE).json()
+    for path in ("/stores", "/stores/"):
+        response = client.get(path, follow_redirects=False)
+        assert (response.status_code, response.json()) == (200, [store])
+
+
+def test_patch_changes_only_what_is_sent_and_null_clears(client: TestClient) -> None:
+    store = new_store(client, phone="1", email="a@b.example")
+    path = f"/stores/{store['storeId']}"
+    response = client.patch(path, json={"city": "Porto", "phone": None})
+    assert response.status_code == 200
+    assert response.json() == store | {"city": "Porto", "phone": None}
+    assert client.get(path).json() == response.json()
+    assert client.patch(path, json={}).json() == response.json()
+
+
+def test_store_with_products_is_not_deleted(client: TestClient) -> None:
+    product = new_product(client)
+    path = f"/stores/{product['storeId']}"
+    problem(client.delete(path), 409, "in-use")
+    assert client.delete(f"/products/{product['productId']}").status_code == 204
+    response = client.delete(path)
+    assert (response.status_code, response.content) == (204, b"")
+    problem(client.get(path), 404, "not-found")
+    problem(client.delete(path), 404, "not-found")
+    problem(client.patch(path, json={"city": "Porto"}), 404, "not-found")
+
+
+def test_filters_select_stores(client: TestClient) -> None:
+    lisbon = new_store(client)
+    porto = new_store(client, name="100% Vinyl", city="Porto")
+    turin = new_store(client, name="Caffè 10", city="Turin", country="Italy", currency="CHF")
+
+    def names(query: str) -> list[str]:
+        response = client.get(f"/stores?{query}")
+        assert response.status_code == 200, response.text
+        return [store["name"] for store in response.json()]
+
+    assert names("country=Portugal") == [lisbon["name"], porto["name"]]
+    assert names("country=Portugal&city=Porto") == [porto["name"]]
+    assert names("currency=CHF") == [turin["name"]]
+    assert names("q=corner") == [lisbon["name"]]
+    assert names("q=") == [lisbon["name"], porto["name"], turin["name"]]
+
+
+def test_q_is_text_in_any_case_and_never_a_pattern(client: TestClient) -> None:
+    names = ["100% Vinyl", "100 Vinyls", "Caffè_È", "a\\b", "a/b", "'quoted'"]
+    for name in names:
+        new_store(client, name=name)
+    expected = {
+        "%": ["100% Vinyl"],
+        "_": ["Caffè_È"],
+        "CAFFÈ_è": ["Caffè_È"],
+        "VINYL": ["100% Vinyl", "100 Vinyls"],
+        "\\": ["a\\b"],
+        "/": ["a/b"],
+        "'": ["'quoted'"],
+    }
+    found = {
+        q: [store["name"] for store in client.get("/stores", params={"q": q}).json()]
+        for q in expected
+    }
+    assert found == expected

@@ -1,0 +1,80 @@
+"""Transactions that collide are repeated; what was acknowledged is kept."""
+
+from typing import Any
+
+import pytest
+import sqlalchemy.exc
+from fastapi.testclient import TestClient
+from sqlalchemy import event
+from sqlalchemy.orm.exc import StaleDataError
+
+from tests.conftest import database_of
+from tests.samples import STORE, new_coupon, new_product, problem
+
+
+class CollisionError(Exception):
+    """What a driver raises when a transaction had to be rolled back."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__("could not serialize access")
+        self.sqlstate = sqlstate
+
+
+def error(sqlstate: str) -> Exception:
+    return sqlalchemy.exc.OperationalError("", {}, CollisionError(sqlstate))
+
+
+class Fault:
+    """Fails the statements that start with some words, a number of times."""
+
+    def __init__(self, client: TestClient, words: str, failure: Exception, times: int) -> None:
+        self.engine = database_of(client).writer.sync_engine
+        self.words, self.failure, self.times = words, failure, times
+        self.met = 0
+
+    def __call__(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith(self.words):
+            self.met += 1
+            if self.met <= self.times:
+                raise self.failure
+
+    def __enter__(self) -> "Fault":
+        event.listen(self.engine, "before_cursor_execute", self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        event.remove(self.engine, "before_cursor_execute", self)
+
+
+@pytest.mark.parametrize("failure", [error("40001"), error("40P01"), StaleDataError("changed")])
+def test_collision_is_repeated_whole(client: TestClient, failure: Exception) -> None:
+    coupon = new_coupon(client)
+    product = new_product(client)
+    body = {
+        "items": [{"productId": product["productId"], "quantity": 1}],
+        "couponCode": coupon["code"],
+    }
+    headers = {"idempotency-key": "a"}
+    with Fault(client, "INSERT INTO order_items", failure, times=4) as fault:
+        response = client.post("/orders", json=body, headers=headers)
+    assert (response.status_code, fault.met) == (201, 5)
+    assert len(client.get("/orders").json()) == 1
+    [changed] = client.get("/coupons").json()
+    assert changed["remainingCount"] == coupon["remainingCount"] - 1
+
+
+def test_fifth_collision_is_503_and_changes_nothing(client: TestClient) -> None:
+    with Fault(client, "INSERT INTO stores", error("40001"), times=9) as fault:
+        response = client.post("/stores", json=STORE)
+    problem(response, 503, "unavailable")
+    assert response.headers["retry-after"] == "1"
+    assert fault.met == 5
+    assert client.get("/stores").json() == []
+
+
+def test_lost_connection_is_not_repeated(client: TestClient) -> None:
+    """Nobody knows then whether the commit has happened."""
+    with Fault(client, "INSERT INTO stores", error("08006"), times=1) as fault:
+        problem(client.post("/stores", json=STORE), 503, "unavailable")
+    assert fault.met == 1
+    assert client.get("/stores").json() == []
