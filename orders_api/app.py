@@ -3,17 +3,19 @@
 import logging
 import re
 import time
-import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from importlib.resources import files
 
+import fastapi_offline
 import sqlalchemy.exc
 from alembic.util import CommandError
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils import uuid4
 
 from orders_api.database import Database, head_revision
 from orders_api.errors import (
@@ -23,12 +25,11 @@ from orders_api.errors import (
     Problem,
     add_error_handlers,
 )
+from orders_api.logs import log, log_request, request_state, start_logging, watch_statements
 from orders_api.openapi import complete_document
-from orders_api.routes import coupons, orders, products, service, stores, todos, tokens, users
+from orders_api.routes import route_modules, service
 from orders_api.security import hashing_slots
 from orders_api.settings import Settings
-
-log = logging.getLogger("orders_api")
 
 DESCRIPTION = """
 Browse products that many stores offer, and order any number of them from any number of stores.
@@ -45,12 +46,16 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.settings = settings
         app.state.hashing_slots = hashing_slots()
         app.state.database = database = Database(settings)
+        for engine in {database.reader.sync_engine, database.writer.sync_engine}:
+            watch_statements(engine, settings.slow_statement_ms)
         await prepare(database)
         yield
         await database.dispose()
 
     # The documentation pages come with their scripts, and need no internet.
+    static = f"{prefix}/docs/static"
     app = FastAPIOffline(
+        routes=[Route(f"{static}/redoc.standalone.js", redoc_script)],
         title="Orders API",
         version=version("orders-api"),
         description=DESCRIPTION,
@@ -60,17 +65,28 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=f"{prefix}/openapi.json",
         docs_url=f"{prefix}/docs",
         redoc_url=f"{prefix}/redoc",
-        static_url=f"{prefix}/docs/static",
+        static_url=static,
         swagger_ui_oauth2_redirect_url=f"{prefix}/docs/oauth2-redirect",
     )
-    for module in (service, stores, products, orders, coupons, users, tokens, todos):
+    for module in route_modules():
         app.include_router(module.router, prefix=prefix)
     if prefix:
-        app.add_api_route(prefix, service.index, include_in_schema=False)
+        app.add_api_route(
+            prefix, service.index, response_model=service.Index, include_in_schema=False
+        )
     add_error_handlers(app)
-    app.add_middleware(RequestContext, max_body_bytes=settings.max_body_bytes)
+    limits = {f"{prefix}/products/import": settings.max_import_bytes}
+    app.add_middleware(RequestContext, max_body_bytes=settings.max_body_bytes, limits=limits)
     complete_document(app)
     return app
+
+
+async def redoc_script(_: Request) -> Response:
+    """Serve ReDoc without the logo, which it would fetch from its maker's server."""
+    file = files(fastapi_offline) / "static" / "redoc.standalone.js"
+    script = file.read_bytes().replace(b"https://cdn.redoc.ly/redoc/logo-mini.svg", b"data:,")
+    headers = {"Cache-Control": "max-age=86400"}
+    return Response(script, media_type="text/javascript", headers=headers)
 
 
 async def prepare(database: Database) -> None:
@@ -84,15 +100,7 @@ async def prepare(database: Database) -> None:
         log.warning("The database cannot be used yet: %s", getattr(error, "orig", error))
 
 
-def start_logging(settings: Settings) -> None:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    log.setLevel(settings.log_level)
-    # RequestContext writes the access log, with the request's id.
-    logging.getLogger("uvicorn.access").handlers.clear()
-    logging.getLogger("uvicorn.access").propagate = False
-
-
-SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 class RequestContext:
@@ -102,22 +110,29 @@ class RequestContext:
     past every handler; here it is problem+json like all errors.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, limits: dict[str, int]) -> None:
         self.app = app
         self.max_body_bytes = max_body_bytes
+        self.limits = limits  # of paths that have another one
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Every request pays for each line in here, so that they are plain dicts and bytes.
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        headers = Headers(scope=scope)
-        request_id = headers.get("x-request-id", "")
-        if not SANE_REQUEST_ID.fullmatch(request_id):
-            request_id = uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
-        # It may be ignored (RFC 9110, 14.2); files would answer a wrong one with plain text.
-        scope["headers"] = [header for header in scope["headers"] if header[0] != b"range"]
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        tag = headers.get(b"x-request-id")
+        if not tag or not SANE_REQUEST_ID.fullmatch(tag):
+            tag = uuid4().hex.encode()
+        request_id = tag.decode()
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        state["statements"] = 0
+        request_state.set(state)
+        if b"range" in headers:
+            # It may be ignored (RFC 9110, 14.2); files would answer a wrong one with plain text.
+            scope["headers"] = [header for header in scope["headers"] if header[0] != b"range"]
         status = 0
         received = 0
 
@@ -125,18 +140,19 @@ class RequestContext:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            self.check_size(received)
+            self.check_size(scope, received)
             return message
 
-        async def tagged_send(message: Message) -> None:
+        def tagged_send(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
-            await send(message)
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", tag)]
+            return send(message)
 
         try:
-            self.check_size(int(headers.get("content-length", "0")))
+            if b"content-length" in headers:
+                self.check_size(scope, int(headers[b"content-length"]))
             await self.app(scope, limited_receive, tagged_send)
         except Problem as problem:
             await problem.response(request_id)(scope, receive, tagged_send)
@@ -146,17 +162,12 @@ class RequestContext:
                 failure = Problem(INTERNAL, "Something went wrong on the server.")
                 await failure.response(request_id)(scope, receive, tagged_send)
         finally:
-            log.info(
-                '%s "%s %s" %s %.1f ms %s',
-                (scope["client"] or ("-",))[0],
-                scope["method"],
-                scope["raw_path"].decode("latin-1"),
-                status,
-                (time.perf_counter() - started) * 1000,
-                request_id,
-            )
+            if log.isEnabledFor(logging.INFO):
+                log_request(scope, status, time.perf_counter() - started)
 
-    def check_size(self, size: int) -> None:
-        if size > self.max_body_bytes:
-            detail = f"The body must not be larger than {self.max_body_bytes} bytes."
+    def check_size(self, scope: Scope, size: int) -> None:
+        if size > self.max_body_bytes and size > (
+            limit := self.limits.get(scope["path"], self.max_body_bytes)
+        ):
+            detail = f"The body must not be larger than {limit} bytes."
             raise Problem(TOO_LARGE, detail, headers={"Connection": "close"})

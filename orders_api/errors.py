@@ -29,6 +29,9 @@ MOST_ERRORS = 20  # of one request that an answer names
 class ErrorItem(BaseModel):
     """What is wrong with one part of the request."""
 
+    line: int | None = Field(
+        default=None, description="Number of the line, from 1, if the body is one of lines."
+    )
     pointer: str | None = Field(
         default=None,
         description="JSON Pointer (RFC 6901) into the body, in the caller's spelling.",
@@ -72,34 +75,72 @@ class Kind:
     name: str
     status: int
     title: str
+    example: str
+    """A `detail` of this kind, to show in the documentation."""
 
     @property
     def type(self) -> str:
         return f"urn:orders-api:{self.name}"
 
 
-MALFORMED = Kind("malformed", 400, "Malformed request")
-UNAUTHORIZED = Kind("unauthorized", 401, "Not signed in")
-FORBIDDEN = Kind("forbidden", 403, "Not allowed")
-NOT_FOUND = Kind("not-found", 404, "Not found")
-METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "Method not allowed")
-ALREADY_EXISTS = Kind("already-exists", 409, "Already exists")
-IN_USE = Kind("in-use", 409, "Still in use")
-USED_UP = Kind("used-up", 409, "Coupon used up")
-PRECONDITION_FAILED = Kind("precondition-failed", 412, "Changed meanwhile")
-TOO_LARGE = Kind("too-large", 413, "Body too large")
-UNSUPPORTED = Kind("unsupported-media-type", 415, "Unsupported media type")
-INVALID = Kind("invalid", 422, "Invalid request")
-IMPOSSIBLE = Kind("impossible", 422, "Not possible")
-KEY_REUSED = Kind("idempotency-key-reused", 422, "Idempotency key used for another request")
-TOO_MANY = Kind("too-many-sign-ins", 429, "Too many failed sign-ins")
-INTERNAL = Kind("internal", 500, "Internal error")
-UNAVAILABLE = Kind("unavailable", 503, "Try again later")
-NOT_MIGRATED = Kind("not-migrated", 503, "Schema not migrated")
+MIGRATE_HINT = "The database's schema is not up to date: run `orders-api migrate`."
+
+MALFORMED = Kind(
+    "malformed", 400, "Malformed request", "The body is not valid JSON (line 1, column 2)."
+)
+UNAUTHORIZED = Kind(
+    "unauthorized",
+    401,
+    "Not signed in",
+    "Sign in first: send your username and password to POST /token.",
+)
+FORBIDDEN = Kind("forbidden", 403, "Not allowed", "You may change or delete no user but yourself.")
+NOT_FOUND = Kind("not-found", 404, "Not found", "There is no object with this id.")
+METHOD_NOT_ALLOWED = Kind(
+    "method-not-allowed", 405, "Method not allowed", "/stores does not take PUT, only GET, POST."
+)
+ALREADY_EXISTS = Kind(
+    "already-exists", 409, "Already exists", "Another one with the same name exists already."
+)
+IN_USE = Kind("in-use", 409, "Still in use", "It is still in use: other objects refer to it.")
+USED_UP = Kind("used-up", 409, "Coupon used up", "The coupon is used up.")
+PRECONDITION_FAILED = Kind(
+    "precondition-failed",
+    412,
+    "Changed meanwhile",
+    "It was changed since you read it: read it again, then decide.",
+)
+TOO_LARGE = Kind(
+    "too-large", 413, "Body too large", "The body must not be larger than 1048576 bytes."
+)
+UNSUPPORTED = Kind(
+    "unsupported-media-type",
+    415,
+    "Unsupported media type",
+    "The body's media type must be sent, and be application/json.",
+)
+INVALID = Kind("invalid", 422, "Invalid request", "`colour` is not known here.")
+IMPOSSIBLE = Kind(
+    "impossible", 422, "Not possible", "The request refers to an object that does not exist."
+)
+KEY_REUSED = Kind(
+    "idempotency-key-reused",
+    422,
+    "Idempotency key used for another request",
+    "The Idempotency-Key was used for another request.",
+)
+TOO_MANY = Kind(
+    "too-many-sign-ins",
+    429,
+    "Too many failed sign-ins",
+    "Too many failed sign-ins for this username: try again in 30 seconds.",
+)
+INTERNAL = Kind("internal", 500, "Internal error", "Something went wrong on the server.")
+UNAVAILABLE = Kind("unavailable", 503, "Try again later", "The database does not answer right now.")
+NOT_MIGRATED = Kind("not-migrated", 503, "Schema not migrated", MIGRATE_HINT)
 
 KINDS = [kind for kind in globals().values() if isinstance(kind, Kind)]
 UNFIT = "The request has a value that the database cannot hold."
-MIGRATE_HINT = "The database's schema is not up to date: run `orders-api migrate`."
 
 
 class Problem(HTTPException):
@@ -110,7 +151,7 @@ class Problem(HTTPException):
         kind: Kind,
         detail: str,
         *,
-        errors: Sequence[Mapping[str, str]] = (),
+        errors: Sequence[Mapping[str, Any]] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(kind.status, detail, dict(headers or {}))
@@ -143,7 +184,7 @@ class Problem(HTTPException):
     def unavailable(cls, detail: str = "The database does not answer right now.") -> "Problem":
         return cls(UNAVAILABLE, detail, headers={"Retry-After": "1"})
 
-    def response(self, request_id: str) -> JSONResponse:
+    def content(self, request_id: str) -> dict[str, Any]:
         content: dict[str, Any] = {
             "type": self.kind.type,
             "title": self.kind.title,
@@ -153,7 +194,10 @@ class Problem(HTTPException):
         }
         if self.errors:
             content["errors"] = self.errors
-        return JSONResponse(content, self.status_code, self.headers, MEDIA_TYPE)
+        return content
+
+    def response(self, request_id: str) -> JSONResponse:
+        return JSONResponse(self.content(request_id), self.status_code, self.headers, MEDIA_TYPE)
 
 
 def shorten(text: str) -> str:
@@ -213,17 +257,21 @@ def from_validation_error(error: RequestValidationError, request: Request) -> Pr
         place, *loc = item["loc"]
         if place == "body":
             model = route.body_field.field_info.annotation if route.body_field else None
-            pointer, known = _pointer(model, loc)
-            if item["type"] == "extra_forbidden":  # shown as it was sent
-                pointer = pointer.rpartition("/")[0] + "/" + _escape(loc[-1])
-            if item["type"] == "missing" and not loc:
-                items.append({"detail": "is missing: send a JSON object"})
-            else:
-                items.append({"pointer": shorten(pointer), "detail": explain(item, known)})
+            items.append(body_error(item, loc, model))
         else:
             known = item.get("ctx", {}).get("known", ())
             items.append({"parameter": shorten(str(loc[0])), "detail": explain(item, known)})
     return Problem.invalid(items, unnamed=len(errors) - len(items))
+
+
+def body_error(item: Mapping[str, Any], loc: Sequence[str | int], model: Any) -> dict[str, str]:
+    """Say what is wrong with a body of this class, at this place."""
+    if item["type"] == "missing" and not loc:
+        return {"detail": "is missing: send a JSON object"}
+    pointer, known = _pointer(model, loc)
+    if item["type"] == "extra_forbidden":  # shown as it was sent
+        pointer = pointer.rpartition("/")[0] + "/" + _escape(loc[-1])
+    return {"pointer": shorten(pointer), "detail": explain(item, known)}
 
 
 def _pointer(model: Any, loc: Sequence[str | int]) -> tuple[str, Iterable[str]]:

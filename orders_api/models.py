@@ -121,17 +121,19 @@ Money = Annotated[
 ]
 """An amount in a currency's main unit, at most two decimals, as a number or a string."""
 
-Text = Annotated[
-    str,
-    matching(
+
+def _text(max_length: int) -> Any:
+    return matching(
         # PostgreSQL cannot store NUL.
         r"^[^\x00]*[^\x00-\x20][^\x00]*$",
         "must be text that is not blank and has no NUL character",
         min_length=1,
-        max_length=200,
-    ),
-]
-LongText = Annotated[Text, pydantic.Field(max_length=5000)]
+        max_length=max_length,
+    )
+
+
+Text = Annotated[str, _text(200)]
+LongText = Annotated[str, _text(5000)]
 SearchText = Annotated[
     str, matching(r"^[^\x00]*$", "must be text without a NUL character", max_length=200)
 ]
@@ -279,10 +281,9 @@ class StoreOut(StoreIn, Out):
 class Store(StoreOut, Versioned, table=True):
     __tablename__ = "stores"
     __table_args__ = (
-        Index(None, "name"),
-        Index(None, "country", "city"),
-        Index(None, "city"),
-        Index(None, "currency"),
+        Index(None, "country", "store_id"),
+        Index(None, "city", "store_id"),
+        Index(None, "currency", "store_id"),
     )
 
 
@@ -323,6 +324,8 @@ class Product(ProductOut, Versioned, table=True):
     __table_args__ = (
         UniqueConstraint("store_id", "name"),
         CheckConstraint("price >= 0", name="price_not_negative"),
+        Index(None, "store_id", "product_id"),
+        Index(None, "store_id", "price", "product_id"),
         Index(None, "name", "product_id"),
         Index(None, "price", "product_id"),
     )
@@ -409,6 +412,12 @@ class OrderTotalOut(Out):
     discount: Money
     total: Money
 
+    @classmethod
+    def of(cls, currency: str, subtotal: Decimal, percent_off: int) -> Self:
+        discount = (subtotal * percent_off / 100).quantize(CENT, ROUND_HALF_UP)
+        total = subtotal - discount
+        return cls(currency=currency, subtotal=subtotal, discount=discount, total=total)
+
 
 class OrderTotal(OrderTotalOut, table=True):
     __tablename__ = "order_totals"
@@ -426,6 +435,7 @@ class OrderTotal(OrderTotalOut, table=True):
 class OrderLine(Out):
     """One line of an order: name, price and currency as they were when it was placed."""
 
+    line: int = Field(exclude=True, description="The place of this line in the order, from 1.")
     name: Text
     unit_price: Money
     currency: CurrencyCode
@@ -447,11 +457,11 @@ class OrderItem(OrderLine, table=True):
     __table_args__ = (
         CheckConstraint("quantity > 0", name="quantity_positive"),
         CheckConstraint("unit_price >= 0", name="unit_price_not_negative"),
+        Index(None, "product_id", "order_id"),
     )
 
     order_id: UUID = Field(primary_key=True, foreign_key="orders.order_id", ondelete="CASCADE")
-    product_id: UUID = Field(primary_key=True, foreign_key="products.product_id", index=True)
-    line: int = Field(description="The place of this line in the order, from 1.")
+    product_id: UUID = Field(primary_key=True, foreign_key="products.product_id")
 
     product: Mapped[Product] = Relationship(sa_relationship_kwargs={"lazy": "raise_on_sql"})
 
@@ -460,6 +470,9 @@ class OrderFields(Out):
     order_id: Key
     date: Moment = Field(
         default_factory=lambda: datetime.now(UTC), description="When it was placed, in UTC."
+    )
+    coupon_id: UUID | None = Field(
+        default=None, foreign_key="coupons.coupon_id", index=True, exclude=True
     )
     coupon_code: CouponCode | None = Field(default=None, description="The coupon it used.")
     percent_off: Percent = Field(
@@ -487,29 +500,11 @@ class OrderOut(OrderFields):
 class OrderDetail(OrderOut):
     items: list[OrderItemOut]
 
-
-class Order(OrderFields, table=True):
-    __tablename__ = "orders"
-    __table_args__ = (
-        Index(None, "date", "order_id"),
-        Index(None, "coupon_code"),
-        CheckConstraint("percent_off BETWEEN 0 AND 100", name="percent_off_in_bounds"),
-    )
-
-    coupon_id: UUID | None = Field(default=None, foreign_key="coupons.coupon_id", index=True)
-
-    totals: Mapped[list[OrderTotal]] = Relationship(
-        sa_relationship_kwargs={"lazy": "raise_on_sql", "order_by": "OrderTotal.currency"}
-    )
-    items: Mapped[list[OrderItem]] = Relationship(
-        sa_relationship_kwargs={"lazy": "raise_on_sql", "order_by": "OrderItem.line"}
-    )
-
     @classmethod
     def of(
-        cls, body: OrderIn, products: Mapping[UUID, Product], coupon: Coupon | None = None
+        cls, body: OrderIn, products: Mapping[UUID, ProductDetail], coupon: Coupon | None = None
     ) -> Self:
-        """Make an order at the products' prices of this moment (with their stores loaded).
+        """Make an order at the products' prices of this moment.
 
         The coupon's discount is taken off each currency's subtotal, rounded half up to the cent.
 
@@ -527,11 +522,8 @@ class Order(OrderFields, table=True):
             errors.append({"pointer": "/items", "detail": detail})
         if errors:
             raise Problem.impossible(errors)
-        order_id = uuid7()
         items = [
-            OrderItem(
-                order_id=order_id,
-                product_id=product_id,
+            OrderItemOut(
                 line=line,
                 product=products[product_id],
                 name=products[product_id].name,
@@ -543,29 +535,35 @@ class Order(OrderFields, table=True):
         ]
         subtotals: dict[str, Decimal] = {}
         for item in items:
-            amount = item.unit_price * item.quantity
-            subtotals[item.currency] = subtotals.get(item.currency, Decimal(0)) + amount
+            subtotals[item.currency] = subtotals.get(item.currency, Decimal(0)) + item.line_total
         if max(subtotals.values()) > MAX_MONEY:
             detail = f"must not cost more than {MAX_MONEY} in total"
             raise Problem.impossible([{"pointer": "/items", "detail": detail}])
-        order = cls(order_id=order_id, items=items)
-        if coupon:
-            order.coupon_id, order.coupon_code = coupon.coupon_id, coupon.code
-            order.percent_off = coupon.percent_off
-        order.totals = [
-            order.total_of(currency, subtotal) for currency, subtotal in sorted(subtotals.items())
-        ]
-        return order
-
-    def total_of(self, currency: str, subtotal: Decimal) -> OrderTotal:
-        discount = (subtotal * self.percent_off / 100).quantize(CENT, ROUND_HALF_UP)
-        return OrderTotal(
-            order_id=self.order_id,
-            currency=currency,
-            subtotal=subtotal,
-            discount=discount,
-            total=subtotal - discount,
+        percent_off = coupon.percent_off if coupon else 0
+        return cls(
+            order_id=uuid7(),
+            coupon_id=coupon.coupon_id if coupon else None,
+            coupon_code=coupon.code if coupon else None,
+            percent_off=percent_off,
+            totals=[OrderTotalOut.of(c, s, percent_off) for c, s in sorted(subtotals.items())],
+            items=items,
         )
+
+
+class Order(OrderFields, table=True):
+    __tablename__ = "orders"
+    __table_args__ = (
+        Index(None, "date", "order_id"),
+        Index(None, "coupon_code", "date", "order_id"),
+        CheckConstraint("percent_off BETWEEN 0 AND 100", name="percent_off_in_bounds"),
+    )
+
+    totals: Mapped[list[OrderTotal]] = Relationship(
+        sa_relationship_kwargs={"lazy": "raise_on_sql", "order_by": "OrderTotal.currency"}
+    )
+    items: Mapped[list[OrderItem]] = Relationship(
+        sa_relationship_kwargs={"lazy": "raise_on_sql", "order_by": "OrderItem.line"}
+    )
 
 
 # --- Users --------------------------------------------------------------------------------
@@ -579,7 +577,9 @@ class UserFields(In):
 
 
 class UserIn(UserFields):
-    password: Password = Field(schema_extra={"examples": ["correct horse"], "writeOnly": True})
+    password: Password = Field(
+        schema_extra={"examples": ["correct horse"], "json_schema_extra": {"writeOnly": True}}
+    )
 
 
 class UserUpdate(Partial, UserIn):

@@ -1,11 +1,13 @@
 """What the OpenAPI document says of every operation alike, so that no route has to say it."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
 
-from orders_api.errors import ProblemOut
+from orders_api.bulk import MEDIA_TYPES
+from orders_api.errors import MEDIA_TYPE, Problem, ProblemOut
 
 Object = dict[str, Any]
 
@@ -40,6 +42,23 @@ HEADERS: dict[str, Object] = {
         "schema": {"type": "integer", "minimum": 0},
     },
 }
+
+EXAMPLES: dict[str, Any] = {
+    "name": "Os Lusíadas",
+    "unitPrice": 19.99,
+    "quantity": 2,
+    "lineTotal": 39.98,
+    "currency": "EUR",
+    "subtotal": 39.98,
+    "discount": 4.0,
+    "total": 35.98,
+    "couponCode": "PIOTR",
+    "percentOff": 10,
+    "remainingCount": 99,
+    "date": "2026-11-20T22:04:45.089346Z",
+    "access_token": "e462c9172fea758b1feb746855957a4f05914fde84c6a500c6d601ff8f015e87",
+}
+"""What answers show of members that have no example of their own."""
 
 IDEMPOTENCY_KEY: Object = {
     "name": "Idempotency-Key",
@@ -97,8 +116,29 @@ def _complete(document: Object) -> None:
                     name: {"$ref": f"#/components/headers/{name}"}
                     for name in _response_headers(path, status, response)
                 }
-            for body in operation.get("requestBody", {}).get("content", {}).values():
-                body["example"] = _example(body["schema"], schemas)
+                for media_type, body in response.get("content", {}).items():
+                    if media_type == "application/json":
+                        body["example"] = _example(body["schema"], schemas)
+            for media_type, body in operation.get("requestBody", {}).get("content", {}).items():
+                example = _example(body["schema"], schemas)
+                is_lines = media_type in MEDIA_TYPES
+                body["example"] = (
+                    "".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in example)
+                    if is_lines
+                    else example
+                )
+            _name_what_is_invalid(operation)
+
+
+def _name_what_is_invalid(operation: Object) -> None:
+    """Let the example of an invalid request be one of this operation's own members."""
+    json_body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if json_body:
+        error = {"pointer": f"/{next(iter(json_body['example']))}", "detail": "must not be null"}
+    else:
+        error = {"parameter": "colour", "detail": "is not known here"}
+    example = operation["responses"]["422"]["content"][MEDIA_TYPE]["examples"]["invalid"]
+    example["value"] = Problem.invalid([error]).content(example["value"]["requestId"])
 
 
 def _request_headers(path: str, method: str, responses: Object) -> Iterator[Object]:
@@ -137,15 +177,17 @@ def _links(paths: Object, collection: str) -> Iterator[tuple[str, Object]]:
                 yield name, {"operationId": name, "parameters": parameters}
 
 
-def _example(schema: Object, schemas: Object) -> Any:
+def _example(schema: Object, schemas: Object, name: str = "") -> Any:
     """Put an example together from those of the members, wherever they are nested."""
     if "$ref" in schema:
         return _example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    if name in EXAMPLES and "examples" not in schema:
+        return EXAMPLES[name]
     match schema:
         case {"examples": [example, *_]} | {"default": example} | {"enum": [example, *_]}:
             return example
         case {"properties": properties}:
-            return {name: _example(member, schemas) for name, member in properties.items()}
+            return {name: _example(member, schemas, name) for name, member in properties.items()}
         case {"items": items}:
             return [_example(items, schemas)]
         case {"anyOf": [first, *_]}:

@@ -1,65 +1,64 @@
 """What every endpoint has in common: strict JSON, known parameters, names, documented errors."""
 
 import asyncio
-import json
 import random
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import sqlalchemy.exc
 from fastapi import APIRouter, Request, Response, params
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 from pydantic.alias_generators import to_camel
+from sqlalchemy import UniqueConstraint
+from sqlmodel import SQLModel
+from starlette.routing import Match
+from starlette.types import Scope
 
-from orders_api import idempotency
+from orders_api import bulk, idempotency
 from orders_api.conditional import tag
 from orders_api.database import Work, within
-from orders_api.errors import KINDS, MALFORMED, MEDIA_TYPE, UNSUPPORTED, Problem, is_retried
+from orders_api.errors import (
+    ALREADY_EXISTS,
+    IMPOSSIBLE,
+    IN_USE,
+    INTERNAL,
+    INVALID,
+    KEY_REUSED,
+    MALFORMED,
+    MEDIA_TYPE,
+    NOT_FOUND,
+    NOT_MIGRATED,
+    PRECONDITION_FAILED,
+    TOO_LARGE,
+    UNAUTHORIZED,
+    UNAVAILABLE,
+    UNSUPPORTED,
+    Kind,
+    Problem,
+    is_retried,
+)
 from orders_api.security import PUBLIC, authorize
+from orders_api.strict_json import parse_json
 
 JSON = "application/json"
+SOME_REQUEST_ID = "2d5243b38c3f419ab6f394e75a03277c"
 FORMS = ["application/x-www-form-urlencoded", "multipart/form-data"]
 ATTEMPTS = 5
-PROBLEM_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 class StrictRequest(Request):
-    """Reads JSON as RFC 8259 has it: UTF-8, no NaN, no member twice."""
+    """Reads strict JSON."""
 
     async def json(self) -> Any:
         try:
-            return json.loads(
-                (await self.body()).decode("utf-8"),
-                object_pairs_hook=_unique_members,
-                parse_constant=_refuse_constant,
-                parse_int=_parse_int,
-            )
-        except UnicodeDecodeError:
-            raise Problem(MALFORMED, "The body is not valid UTF-8.") from None
-        except json.JSONDecodeError as error:
-            place = f"line {error.lineno}, column {error.colno}"
-            raise Problem(MALFORMED, f"The body is not valid JSON ({place}).") from None
-        except RecursionError:
-            raise Problem(MALFORMED, "The body is nested too deeply.") from None
-
-
-def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise Problem(MALFORMED, "The body names a member twice in one object.")
-    return members
-
-
-def _refuse_constant(name: str) -> None:
-    raise Problem(MALFORMED, f"The body is not valid JSON: {name} is not a JSON value.")
-
-
-def _parse_int(digits: str) -> int | float:
-    # Python refuses to convert thousands of digits; as infinity they are simply out of range.
-    return int(digits) if len(digits) < 1000 else float(digits)
+            return parse_json(await self.body())
+        except ValueError as error:
+            raise Problem(MALFORMED, f"The body {error}.") from None
 
 
 class Route(APIRoute):
@@ -70,6 +69,7 @@ class Route(APIRoute):
         media_types = FORMS if is_form else [JSON]
 
         is_single = "{" in self.path or self.status_code == 201
+        takes_lines = "requestBody" in (self.openapi_extra or {})
 
         async def answer(request: Request) -> Response:
             """Do all of a request in one transaction, which is committed before the response."""
@@ -78,6 +78,8 @@ class Route(APIRoute):
                 first = await idempotency.replay(request, work.writer) if repeatable else None
                 response = first or await handle(request)
                 response.headers.update(request.state.headers)
+                if isinstance(response, StreamingResponse):
+                    response.body_iterator = await _started(response.body_iterator)
                 if response.status_code == 204:
                     del response.headers["content-type"]
                 if repeatable and not first:
@@ -89,11 +91,32 @@ class Route(APIRoute):
             request.state.caller = await authorize(request, self.name)
             _check_query(request, known)
             if self.body_field:
-                await request.body()  # a slow client takes nobody's time but its own
-                await _check_media_type(request, media_types)
+                # Read first: a slow client takes nobody's time but its own.
+                has_body = bool(await request.body())
+                _check_media_type(request, media_types, has_body)
+            if takes_lines:
+                _check_media_type(request, bulk.MEDIA_TYPES, has_body=True)
+                # Not in memory, and not yet in a transaction, for which others would have to wait.
+                with SpooledTemporaryFile(max_size=1024 * 1024) as request.state.lines:
+                    async for chunk in request.stream():
+                        request.state.lines.write(chunk)
+                    return await repeated(answer, request)
             return await within(request.app.state.database.timeout, repeated(answer, request))
 
         return strictly
+
+
+async def _started(stream: AsyncIterable[Any]) -> AsyncIterator[Any]:
+    """Wait for the first part of a stream, so that what fails at once is answered as it should."""
+    parts = aiter(stream)
+    first = await anext(parts, b"")
+
+    async def whole() -> AsyncIterator[Any]:
+        yield first
+        async for part in parts:
+            yield part
+
+    return whole()
 
 
 async def repeated(answer: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
@@ -117,6 +140,8 @@ def _query_parameters(route: APIRoute) -> list[str]:
 
 def _check_query(request: Request, known: list[str]) -> None:
     """Refuse parameters that are unknown (a misspelt filter would answer with everything)."""
+    if not request.scope["query_string"]:
+        return
     names = [name for name, _ in request.query_params.multi_items()]
     errors: list[dict[str, Any]] = [
         {"type": "extra_forbidden", "loc": ("query", name), "ctx": {"known": known}, "msg": ""}
@@ -132,11 +157,12 @@ def _check_query(request: Request, known: list[str]) -> None:
         raise RequestValidationError(errors)
 
 
-async def _check_media_type(request: Request, expected: list[str]) -> None:
+def _check_media_type(request: Request, expected: list[str], has_body: bool) -> None:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if re.fullmatch(r"application/[^/]+\+json", media_type):
-        media_type = JSON
-    if media_type not in expected and await request.body():
+    if media_type in expected:
+        return
+    is_json = JSON in expected and re.fullmatch(r"application/[^/]+\+json", media_type)
+    if not is_json and has_body:
         hint = " (curl: --json)" if expected == [JSON] else ""
         detail = f"The body's media type must be sent, and be {' or '.join(expected)}{hint}."
         raise Problem(UNSUPPORTED, detail)
@@ -152,15 +178,23 @@ class Router(APIRouter):
             **options,
         )
 
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Look at the prefix first: FastAPI would try every route of every router, and twice."""
+        if self.prefix not in scope["path"]:
+            return Match.NONE, {}
+        return super().matches(scope)
+
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         path = path.rstrip("/")
         public = endpoint.__name__ in PUBLIC
+        methods = set(options.get("methods") or ["GET"])
         options["responses"] = {
-            **_problems(self.prefix + path, set(options.get("methods") or ["GET"]), public),
+            **document_problems(*_problems(self.prefix + path, methods, public)),
             **(options.get("responses") or {}),
         }
         if not public:
-            options["openapi_extra"] = {"security": [{"bearer": []}]}
+            extra = options.get("openapi_extra") or {}
+            options["openapi_extra"] = extra | {"security": [{"bearer": []}]}
         if self.prefix + path:
             super().add_api_route(path, endpoint, **options)
             options["include_in_schema"] = False
@@ -168,30 +202,54 @@ class Router(APIRouter):
             super().add_api_route("/", endpoint, **options)
 
 
-def _problems(path: str, methods: set[str], public: bool) -> dict[int | str, dict[str, Any]]:
-    """Document the problems that an operation may answer with."""
-    statuses = {422, 500, 503}
+def _problems(path: str, methods: set[str], public: bool) -> Iterator[Kind]:
+    """Give the kinds of problem that an operation may answer with."""
+    yield from (INVALID, INTERNAL, UNAVAILABLE, NOT_MIGRATED)
     if "{" in path:
-        statuses.add(404)
+        yield NOT_FOUND
     if not public:
-        statuses |= {401, 403}
+        yield UNAUTHORIZED
     if methods & {"POST", "PUT", "PATCH"}:
-        statuses |= {400, 409, 413, 415}
-    if "DELETE" in methods:
-        statuses.add(409)
+        yield from (MALFORMED, TOO_LARGE, UNSUPPORTED)
     if "{" in path and methods - {"GET"}:
-        statuses.add(412)
-    return document_problems(*sorted(statuses))
+        yield PRECONDITION_FAILED
+    if "POST" in methods and not public:
+        yield KEY_REUSED
+    # The table of a collection has its name, and constraints decide what conflicts.
+    table = SQLModel.metadata.tables.get(path.strip("/").partition("/")[0])
+    if table is None:
+        return
+    if methods & {"POST", "PUT", "PATCH"} and any(
+        isinstance(constraint, UniqueConstraint) for constraint in table.constraints
+    ):
+        yield ALREADY_EXISTS
+    if "POST" in methods and table.foreign_keys:
+        yield IMPOSSIBLE
+    if "DELETE" in methods and any(
+        key.column.table is table and not key.ondelete
+        for other in SQLModel.metadata.tables.values()
+        for key in other.foreign_keys
+    ):
+        yield IN_USE
 
 
-def document_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Name the kinds of problem behind each of these statuses, in the form of FastAPI."""
-    return {
-        status: {
-            "description": " or ".join(
-                f"{kind.title} (`{kind.type}`)" for kind in KINDS if kind.status == status
-            ),
-            "content": PROBLEM_CONTENT,
+def document_problems(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+    """Describe answers with these kinds of problem, in the form of FastAPI, with examples."""
+    answers: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({kind.status for kind in kinds}):
+        same = [kind for kind in kinds if kind.status == status]
+        content = {
+            "schema": {"$ref": "#/components/schemas/Problem"},
+            "examples": {
+                kind.name: {
+                    "summary": kind.title,
+                    "value": Problem(kind, kind.example).content(SOME_REQUEST_ID),
+                }
+                for kind in same
+            },
         }
-        for status in statuses
-    }
+        answers[status] = {
+            "description": " or ".join(f"{kind.title} (`{kind.type}`)" for kind in same),
+            "content": {MEDIA_TYPE: content},
+        }
+    return answers

@@ -6,7 +6,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -109,6 +109,7 @@ def is_local(request: Request) -> bool:
     )
 
 
+@lru_cache
 def _is_loopback(peer: str) -> bool:
     try:
         address = ipaddress.ip_address(peer)
@@ -117,6 +118,7 @@ def _is_loopback(peer: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
+@lru_cache
 def _host_of(url: str) -> str | None:
     try:
         parts = urlsplit(url)

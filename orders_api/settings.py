@@ -92,10 +92,19 @@ class Settings(BaseSettings):
         Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)
     ] = "INFO"
 
+    log_format: Annotated[Literal["auto", "text", "json"], BeforeValidator(str.lower)] = "auto"
+    """`auto` is text on a terminal, and JSON everywhere else."""
+
+    slow_statement_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 500
+    """Milliseconds from which on an SQL statement is logged; 0 logs every one."""
+
     trust_local: bool = True
     """Whether requests from the machine itself need no sign-in."""
 
     max_body_bytes: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1024 * 1024
+
+    max_import_bytes: Annotated[int, Field(ge=0, le=2**40)] = 100 * 1024 * 1024
+    """As `max_body_bytes`, for the body of an import, which is kept on disk; that limits a line."""
 
     def __init__(self, **values: Any) -> None:
         env_file = os.environ.get("ENV_FILE") or ".env"

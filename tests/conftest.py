@@ -8,6 +8,7 @@ had, the tests run on SQLite alone, and the first lines of the output say so.
 import os
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from orders_api import security
 from orders_api.app import create_app
 from orders_api.database import Database, migrate
 from orders_api.settings import Settings
+from tests.live import COMMAND
 
 ROOT = Path(__file__).parent.parent
 
@@ -112,6 +114,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database that the tests share; `client` leaves no rows in it."""
     return str(request.param)
+
+
+@pytest.fixture
+def environment(database_url: str, request: pytest.FixtureRequest) -> dict[str, str]:
+    """The settings for a database of its own: the SQLite file of the defaults, or PostgreSQL.
+
+    For servers and commands in processes of their own.
+    """
+    if database_url == "sqlite://":
+        return {}
+    if Postgres.server is None:
+        pytest.skip("needs a database of its own, which only the embedded server can give")
+    environment = {"DATABASE_URL": Postgres.create(request.function.__name__)}
+    subprocess.run([COMMAND, "migrate"], env=os.environ | environment, check=True)
+    return environment
 
 
 @pytest.fixture(scope="session")

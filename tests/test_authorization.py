@@ -1,5 +1,6 @@
 """Who may do what: every operation in every case, compared with one table."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from orders_api.models import Token
 from orders_api.security import is_local
 from orders_api.settings import Settings
 from tests.conftest import database_of, local_client
+from tests.resources import OPERATIONS
 from tests.samples import new_user, problem, sign_in
 
 # What is open to everybody; all else needs a token or a request from the machine itself.
@@ -29,11 +31,6 @@ PUBLIC = {
     "POST /token",
 }
 KEY = "01a1fab7-dbdc-74d8-8e14-fd8c30a0df91"
-
-
-def operations() -> list[str]:
-    paths = create_app(Settings(database_url="sqlite://")).openapi()["paths"]
-    return [f"{method.upper()} {path}" for path, item in paths.items() for method in item]
 
 
 @dataclass
@@ -83,11 +80,9 @@ def test_every_operation_opens_to_whom_it_should(
     """A request that is let in fails for another reason here, if at all: it has no body."""
     headers = {name: value.format(**tokens) for name, value in CASES[case].headers.items()}
     opened = {}
-    for operation in operations():
+    for operation in OPERATIONS:
         method, path = operation.split()
-        path = path.replace("{todoId}", "1")
-        for name in ("storeId", "productId", "orderId", "couponId", "userId"):
-            path = path.replace(f"{{{name}}}", KEY)
+        path = re.sub(r"\{\w+\}", KEY, path)
         if operation == "DELETE /token":
             continue  # ends the very token that the others need; tested below
         response = client.request(method, path, headers=headers)
@@ -140,7 +135,7 @@ def test_docs_are_open_and_describe_the_sign_in(client: TestClient) -> None:
         for method, operation in item.items()
         if operation.get("security") == [{"bearer": []}]
     }
-    assert secured == set(operations()) - PUBLIC
+    assert secured == OPERATIONS.keys() - PUBLIC
 
 
 def request(peer: str | None = "127.0.0.1", **headers: str | list[str]) -> Request:

@@ -1,4 +1,6 @@
+import json
 import os
+import pty
 import re
 import signal
 import socket
@@ -12,10 +14,13 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
+from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
+from orders_api.app import create_app
 from orders_api.cli import app
 from orders_api.database import head_revision
+from orders_api.settings import Settings
 from tests.conftest import ROOT
 from tests.samples import STORE
 
@@ -41,6 +46,9 @@ def unstyle(text: str) -> str:
         ([], ["serve", "migrate", "environment", ".env"]),
         (["serve"], ["--host", "--port", "--reload", "--workers", "[default: 8000]"]),
         (["migrate"], ["Usage: orders-api migrate"]),
+        (["demo"], ["--size", "--seed", "[default: 100]"]),
+        (["import"], ["stores|products|coupons", "--format", "csv|json|jsonl", "--skip-bad"]),
+        (["export"], ["stores|products|coupons", "oldest first", "csv|jsonl", "[default: -]"]),
     ],
 )
 def test_help_names_commands_and_options(arguments: list[str], words: list[str]) -> None:
@@ -62,6 +70,38 @@ def test_wrong_usage_is_explained(arguments: list[str], complaint: str) -> None:
     result = run(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert complaint in unstyle(result.stderr)
+
+
+def test_help_and_completion_import_nothing_that_takes_long() -> None:
+    program = "import sys, orders_api.cli; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    slow = {"alembic", "fastapi", "pydantic", "sqlalchemy", "sqlmodel", "uvicorn"}
+    assert slow & set(modules.stdout.split()) == set()
+    assert "orders_api.cli" in modules.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("exp", "export"),
+        ("import p", "products"),
+        ("import products FILE --format ", "csv json jsonl"),
+        ("demo --s", "--size --seed"),
+    ],
+)
+def test_shell_completes_words(words: str, completions: str) -> None:
+    """What a press of the tab key does in bash, which has read what --show-completion prints."""
+    script = f"""
+        eval "$(orders-api --show-completion bash)"
+        COMP_WORDS=(orders-api {words}) COMP_CWORD={len(words.split(" "))}
+        _orders_api_completion orders-api
+        echo "${{COMPREPLY[@]}}"
+    """
+    path = f"{Path(ORDERS_API).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script], env=os.environ | {"PATH": path}, capture_output=True, text=True
+    )
+    assert (done.stdout.split(), done.stderr) == (completions.split(), "")
 
 
 # --- migrate ------------------------------------------------------------------------------
@@ -174,6 +214,69 @@ class Server:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+# --- openapi and shell --------------------------------------------------------------------
+
+
+def test_openapi_prints_what_the_server_serves_without_any_database() -> None:
+    result = run("openapi", DATABASE_URL=UNREACHABLE, API_PREFIX="/v1")
+    assert (result.exit_code, result.stderr) == (0, "")
+    with TestClient(create_app(Settings(database_url="sqlite://", api_prefix="/v1"))) as client:
+        assert json.loads(result.stdout) == client.get("/v1/openapi.json").json()
+
+
+def shell(text: str, folder: Path) -> Result:
+    url = f"sqlite:///{folder}/orders.db"
+    return CliRunner().invoke(app, ["shell"], input=text, env={"DATABASE_URL": url})
+
+
+def test_shell_runs_what_is_piped_into_it(tmp_path: Path) -> None:
+    program = """
+for task in ("Buy stamps", "Call the printer"):
+    session.add(Todo(task=task))
+
+session.commit()
+session.add(Todo(task="Never to be seen"))
+"""
+    done = shell(program, tmp_path)
+    assert (done.exit_code, done.output) == (0, "")
+    done = shell("print([todo.task for todo in session.exec(select(Todo))])", tmp_path)
+    assert (done.exit_code, done.output) == (0, "['Buy stamps', 'Call the printer']\n")
+
+
+def test_shell_lets_others_write_while_it_reads(tmp_path: Path) -> None:
+    program = """
+import sqlite3
+print(session.exec(select(Todo)).all())
+with sqlite3.connect(session.bind.url.database, timeout=0) as other:
+    other.execute("INSERT INTO todos (version, task, complete) VALUES (1, 'x', 0)")
+
+session.rollback()
+print(len(session.exec(select(Todo)).all()))
+"""
+    done = shell(program, tmp_path)
+    assert (done.exit_code, done.output) == (0, "[]\n1\n")
+
+
+def test_shell_fails_as_python_does(tmp_path: Path) -> None:
+    done = shell("1 / 0", tmp_path)
+    assert (done.exit_code, type(done.exception)) == (1, ZeroDivisionError)
+
+
+def test_shell_prompts_on_a_terminal(tmp_path: Path) -> None:
+    terminal, end = pty.openpty()
+    environment = os.environ | {"DATABASE_URL": f"sqlite:///{tmp_path}/orders.db", "TERM": "dumb"}
+    with subprocess.Popen(
+        [ORDERS_API, "shell"], env=environment, stdin=end, stdout=end, stderr=end
+    ) as process:
+        os.write(terminal, b"print(len(session.exec(select(Store)).all()) + 41)\nexit()\n")
+        assert process.wait(60) == 0
+    os.close(end)
+    with open(terminal, "rb", buffering=0) as shown:
+        text = shown.read(100_000).decode()
+    assert "The tables are Store, Product, Coupon," in text
+    assert "\n41\r\n" in text
 
 
 def free_ports(count: int) -> list[int]:

@@ -1,45 +1,17 @@
 """Conditional requests (RFC 9110): nobody overwrites what they have not seen."""
 
-from collections.abc import Callable
-
-import pytest
 from fastapi.testclient import TestClient
 
-from tests.samples import (
-    STORE,
-    Json,
-    create,
-    new_coupon,
-    new_order,
-    new_product,
-    new_store,
-    new_user,
-    problem,
-)
+from tests.resources import Resource, each_resource
+from tests.samples import STORE, new_order, new_product, new_store, problem
 
 
-def new_todo(client: TestClient) -> Json:
-    return create(client, "/todos", {"task": "A"})
-
-
-# How to make an object, where it is, and a change of it.
-CHANGEABLE: list[tuple[Callable[[TestClient], Json], str, Json]] = [
-    (new_store, "/stores/{storeId}", {"city": "Porto"}),
-    (new_product, "/products/{productId}", {"price": 5}),
-    (new_coupon, "/coupons/{couponId}", {"initCount": 5}),
-    (lambda client: new_user(client, "ada"), "/users/{userId}", {"username": "lovelace"}),
-    (new_todo, "/todos/{todoId}", {"complete": True}),
-]
-each_kind = pytest.mark.parametrize(
-    ("new", "path", "change"), CHANGEABLE, ids=[path for _, path, _ in CHANGEABLE]
-)
-
-
-@each_kind
+@each_resource("PATCH")
 def test_tag_names_the_state_wherever_it_is_answered(
-    client: TestClient, new: Callable[[TestClient], Json], path: str, change: Json
+    client: TestClient, resource: Resource
 ) -> None:
-    path = path.format(**new(client))
+    path = resource.path(resource.new(client))
+    change = resource.change()
     first = client.get(path).headers["etag"]
     assert first.startswith('"')
     changed = client.patch(path, json=change)
@@ -75,11 +47,12 @@ def test_changed_store_changes_the_tags_of_its_products(client: TestClient) -> N
     problem(client.patch(path, json={}, headers={"if-match": tag}), 412, "precondition-failed")
 
 
-@each_kind
+@each_resource("PATCH", "DELETE")
 def test_change_of_a_state_not_seen_is_412_with_the_current_tag(
-    client: TestClient, new: Callable[[TestClient], Json], path: str, change: Json
+    client: TestClient, resource: Resource
 ) -> None:
-    path = path.format(**new(client))
+    path = resource.path(resource.new(client))
+    change = resource.change()
     before = client.get(path)
     tag = before.headers["etag"]
     for stale in ('"x"', f"W/{tag}", tag.strip('"'), ""):
@@ -99,11 +72,10 @@ def test_change_of_a_state_not_seen_is_412_with_the_current_tag(
     problem(client.delete(path, headers={"if-match": "*"}), 404, "not-found")
 
 
-@each_kind
-def test_any_state_may_be_changed_and_deleted(
-    client: TestClient, new: Callable[[TestClient], Json], path: str, change: Json
-) -> None:
-    path = path.format(**new(client))
+@each_resource("PATCH", "DELETE")
+def test_any_state_may_be_changed_and_deleted(client: TestClient, resource: Resource) -> None:
+    path = resource.path(resource.new(client))
+    change = resource.change()
     assert client.patch(path, json=change, headers={"if-match": "*"}).status_code == 200
     assert client.delete(path, headers={"if-match": "*"}).status_code == 204
 

@@ -672,6 +672,6 @@ def test_client_that_leaves_early_is_no_failure_of_the_server(server: Server, he
         if request_id in server.log()[logged:]:
             break
         time.sleep(0.02)
-    assert '"POST /stores" 400 ' in server.log()[logged:]
+    assert '"POST /stores 400"' in server.log()[logged:]
     assert "Traceback" not in server.log()[logged:]
     assert server.rows() == before

@@ -117,3 +117,14 @@ def test_watched_paths_exist_and_go_where_the_image_has_them(compose: Any) -> No
     synced = {w["path"]: w["target"] for w in watched if w["action"] != "rebuild"}
     assert synced == {path: f"/app/{path}" for path in ("orders_api/", "migrations/")}
     assert {w["path"].rstrip("/") for w in watched} <= set(copied())
+
+
+# --- Hooks ---------------------------------------------------------------------------------
+
+
+def test_hooks_before_a_commit_check_what_is_checked_afterwards() -> None:
+    afterwards = (ROOT / ".ci" / "run").read_text("utf-8")
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))
+    commands = [hook["entry"] for repo in config["repos"] for hook in repo["hooks"]]
+    assert len(commands) == 4
+    assert [c for c in commands if c.removesuffix(" --fix") not in afterwards] == []

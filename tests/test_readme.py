@@ -1,6 +1,5 @@
 """What the README shows is run, and what it lists is compared with the program."""
 
-import json
 import os
 import re
 import shutil
@@ -19,25 +18,13 @@ from sqlmodel import SQLModel
 
 from orders_api.app import create_app
 from orders_api.settings import Settings
-from tests.conftest import ROOT, Postgres
+from tests.conftest import ROOT
 from tests.live import COMMAND, running_server
 from tests.samples import STORE
+from tests.sessions import blocks, check_session, steps
 
 README = (ROOT / "README.md").read_text("utf-8")
 POSTGRESQL = make_url("postgresql+psycopg://").get_dialect()()
-DATES = re.compile(r"(?<=date: ).+|(?<=\"date\":)\s?\"[^\"]+\"")
-MADE_BY_SERVER = re.compile(
-    r"(?<![\w-])(?:"
-    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # the id of an object
-    r"|[0-9a-f]{32}"  # a request id or an ETag
-    r"|[0-9a-f]{64}"  # a token
-    r")(?![\w-])"
-)
-
-
-def blocks(language: str, text: str = README) -> list[str]:
-    """Give the fenced blocks of one language."""
-    return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", text)
 
 
 def section(heading: str) -> str:
@@ -52,66 +39,6 @@ def table(heading: str) -> list[list[str]]:
 
 
 # --- The sessions --------------------------------------------------------------------------
-
-
-@pytest.fixture
-def environment(database_url: str, request: pytest.FixtureRequest) -> dict[str, str]:
-    """The settings for a database of its own: the SQLite file of the defaults, or PostgreSQL."""
-    if database_url == "sqlite://":
-        return {}
-    if Postgres.server is None:
-        pytest.skip("needs a database of its own, which only the embedded server can give")
-    environment = {"DATABASE_URL": Postgres.create(request.function.__name__)}
-    subprocess.run([COMMAND, "migrate"], env=os.environ | environment, check=True)
-    return environment
-
-
-def steps(text: str) -> list[tuple[str, str]]:
-    """Give each command of a session, which indented lines continue, and what it prints."""
-    pattern = re.compile(r"^\$ (.+\n(?: {4}.+\n)*)((?:(?!\$ ).*\n)*)", re.MULTILINE)
-    return [step for block in blocks("console", text) for step in pattern.findall(block)]
-
-
-def check_session(text: str, address: str, folder: Path, environment: dict[str, str]) -> None:
-    """Run the commands in a text one after the other, and compare what they print with it."""
-    # HTTPie as in a terminal, though without colours; curl without its progress meter.
-    options = ["--ignore-stdin", "--pretty=format", "--print=hb"]
-    (folder / "config.json").write_text(json.dumps({"default_options": options}))
-    (folder / ".curlrc").write_text("silent\nshow-error\n")
-    # Each command has its own shell, which starts with the variables that the last one had.
-    variables = folder / "variables"
-    variables.touch()
-    shell = ["bash", "-o", "errexit", "-o", "pipefail", "-c"]
-    environment = {
-        **os.environ,
-        **environment,
-        "HTTPIE_CONFIG_DIR": str(folder),
-        "CURL_HOME": str(folder),
-        "BASH_ENV": str(variables),
-        "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
-    }
-    made: dict[str, str] = {}
-
-    def as_here(text: str) -> str:
-        text = MADE_BY_SERVER.sub(lambda match: made.get(match[0], match[0]), text)
-        return text.replace(":8000", f":{address.rpartition(':')[2]}")
-
-    def comparable(text: str) -> str:
-        return DATES.sub("…", text.replace("\r\n", "\n").strip())
-
-    for command, shown in steps(text):
-        result = subprocess.run(
-            [*shell, f'set -o allexport\n{as_here(command)}\nexport -p >"$BASH_ENV"'],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert (command, result.returncode, result.stderr) == (command, 0, "")
-        there, here = MADE_BY_SERVER.findall(shown), MADE_BY_SERVER.findall(result.stdout)
-        made = dict(zip(there, here, strict=False)) | made
-        assert comparable(result.stdout) == comparable(as_here(shown)), command
-    assert len(set(made.values())) == len(made)
 
 
 SIGNING_IN = section("Signing in")
@@ -138,11 +65,11 @@ def test_session_of_a_user_prints_what_the_readme_shows(
 def test_every_command_of_the_sessions_is_run() -> None:
     assert len(steps(README)) == README.count("\n$ ")
     first_words = {re.split(r"[ =]", command)[0] for command, _ in steps(README)}
-    assert first_words == {"TOKEN", "curl", "echo", "http"}
+    assert first_words == {"TOKEN", "curl", "echo", "export", "http", "orders-api", "printf"}
 
 
 def test_first_commands_to_copy_are_serve_and_test() -> None:
-    assert blocks("sh")[:2] == [
+    assert blocks("sh", README)[:2] == [
         "pip install uv && uv run orders-api serve\n",
         "uv run pytest\n",
     ]
@@ -288,7 +215,7 @@ def test_next_page_is_where_the_proxy_says_that_the_server_is(tmp_path: Path) ->
 
 
 def test_diagram_has_every_column_with_its_type_in_postgresql_and_its_keys() -> None:
-    (diagram,) = blocks("mermaid")
+    (diagram,) = blocks("mermaid", README)
     drawn = {
         name: set(re.findall(r"\S.*", columns))
         for name, columns in re.findall(r"(?ms)^    (\w+) \{\n(.*?)^    \}", diagram)
@@ -307,7 +234,7 @@ def drawn_column(column: Column[Any]) -> str:
 
 
 def test_diagram_has_every_relationship() -> None:
-    (diagram,) = blocks("mermaid")
+    (diagram,) = blocks("mermaid", README)
     drawn = re.findall(r"^    (\w+) (\|\||\|o)--(?:o|\|)\{ (\w+) : ", diagram, re.MULTILINE)
     assert sorted(drawn) == sorted(
         (key.column.table.name, "|o" if key.parent.nullable else "||", sql_table.name)
@@ -317,7 +244,7 @@ def test_diagram_has_every_relationship() -> None:
 
 
 def test_layout_names_every_module() -> None:
-    (layout,) = blocks("text")
+    (layout,) = blocks("text", README)
     named = set(re.findall(r"^ *([\w./]+)", layout, re.MULTILINE))
     package = ROOT / "orders_api"
     modules = {file.name for file in package.glob("*.py")} - {"__init__.py"}

@@ -1,11 +1,18 @@
 import re
+import shutil
+import subprocess
+from html import unescape
+from pathlib import Path
 
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
 from orders_api.app import create_app
 from orders_api.settings import Settings
 from tests.conftest import local_client
+from tests.live import running_server
+from tests.resources import RESOURCES
 from tests.samples import STORE
 
 
@@ -18,15 +25,80 @@ def test_root_says_where_everything_is(client: TestClient) -> None:
         "openapi": "/openapi.json",
         "health": "/health",
         "ready": "/ready",
-        "stores": "/stores",
-        "products": "/products",
-        "orders": "/orders",
-        "coupons": "/coupons",
-        "users": "/users",
-        "todos": "/todos",
+        **{str(resource): resource.collection for resource in RESOURCES},
     }
     for path in list(response.json().values())[1:]:
         assert client.get(path).status_code == 200
+
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_page"),
+    [
+        (BROWSER, True),
+        ("text/html", True),
+        ("text/*", True),
+        ("TEXT/HTML;q=0.2, application/json;q=0.1", True),
+        ("application/json;q=0, */*", True),
+        ("*/*", False),
+        ("", False),
+        ("application/json", False),
+        ("application/json, */*;q=0.5", False),
+        ("text/html, application/json", False),
+        ("text/html;q=0.5, */*", False),
+        ("text/html;level=1;q=0.5, application/*;q=0.6", False),
+        ("image/png", False),
+        ("text/html;q=x, ;;,", True),
+    ],
+)
+def test_root_is_a_page_to_those_who_prefer_html(
+    client: TestClient, accept: str, is_page: bool
+) -> None:
+    response = client.get("/", headers={"accept": accept})
+    assert response.status_code == 200
+    assert response.headers["vary"] == "Accept"
+    expected = "text/html; charset=utf-8" if is_page else "application/json"
+    assert response.headers["content-type"] == expected
+    assert response.text.startswith("<!doctype html>" if is_page else "{")
+
+
+def test_root_is_json_to_those_who_say_nothing(client: TestClient) -> None:
+    request = client.build_request("GET", "/")
+    del request.headers["accept"]
+    assert client.send(request).json()["status"] == "ok"
+
+
+@pytest.mark.parametrize("prefix", ["", "/v1"])
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_page_links_to_all_that_root_names(prefix: str, slash: str) -> None:
+    with local_client(create_app(Settings(database_url="sqlite://", api_prefix=prefix))) as client:
+        named = client.get(prefix + slash).json()
+        html = client.get(prefix + slash, headers={"accept": BROWSER}).text
+        links = re.findall(r'<a href="([^"]+)"', html)
+        assert sorted(links) == sorted(path for path in named.values() if path != "ok")
+        assert f"http://localhost{prefix}/stores" in html
+        assert f"POST {prefix}/token" in html
+        assert re.findall(r'(?:src|href)="((?!/)[^"]+)"', html) == ["data:,"]
+
+
+def test_commands_of_the_page_work(tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    with running_server(tmp_path, API_PREFIX="/v1") as server:
+        html = httpx2.get(f"{server}/v1/", headers={"accept": BROWSER}).text
+        (commands,) = re.findall(r"<pre>(.*?)</pre>", html, re.DOTALL)
+        script = f"set -e\nalias curl='curl --silent'\n{unescape(commands)}"
+        output = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout
+        created = httpx2.get(f"{server}/v1/stores").text
+        assert created.count("storeId") == 1
+        assert output.decode() == created.strip("[]") + created
+
+
+def test_page_shows_a_strange_host_as_text(client: TestClient) -> None:
+    headers = {"accept": "text/html", "host": "a<b>'\""}
+    assert "<b>" not in client.get("/", headers=headers).text
 
 
 def test_health_and_ready_are_200_when_all_is_well(client: TestClient) -> None:

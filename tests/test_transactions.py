@@ -25,7 +25,7 @@ def error(sqlstate: str) -> Exception:
 
 
 class Fault:
-    """Fails the statements that start with some words, a number of times."""
+    """Fails the statements that contain some words, a number of times."""
 
     def __init__(self, client: TestClient, words: str, failure: Exception, times: int) -> None:
         self.engine = database_of(client).writer.sync_engine
@@ -33,7 +33,7 @@ class Fault:
         self.met = 0
 
     def __call__(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith(self.words):
+        if self.words in statement:
             self.met += 1
             if self.met <= self.times:
                 raise self.failure

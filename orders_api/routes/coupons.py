@@ -7,9 +7,10 @@ from fastapi import Path, Query
 from sqlmodel import col
 
 from orders_api.database import Read, Write
+from orders_api.errors import IMPOSSIBLE, INVALID
 from orders_api.models import Coupon, CouponCode, CouponIn, CouponOut, CouponUpdate
 from orders_api.paging import Filter, Page
-from orders_api.routing import Router
+from orders_api.routing import Router, document_problems
 
 router = Router(prefix="/coupons", tags=["coupons"])
 
@@ -39,7 +40,7 @@ async def get_coupon(read: Read, coupon_id: CouponId) -> CouponOut:
     return await read.one(CouponOut, coupon_id)
 
 
-@router.patch("/{couponId}")
+@router.patch("/{couponId}", responses=document_problems(INVALID, IMPOSSIBLE))
 async def update_coupon(write: Write, coupon_id: CouponId, body: CouponUpdate) -> CouponOut:
     """Change the members that are sent; `initCount` moves `remainingCount` with it."""
     return (await write.find(Coupon, coupon_id)).change(body)

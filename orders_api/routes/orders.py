@@ -1,12 +1,14 @@
 """Orders: placed once, then read, never changed."""
 
+from collections.abc import AsyncIterable, Iterator
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import Path, Query
+from fastapi import Path, Query, Request
 from sqlalchemy import ColumnElement
 from sqlmodel import col, select, update
 
+from orders_api.bulk import stream
 from orders_api.database import Read, Write, Writer
 from orders_api.errors import USED_UP, Problem
 from orders_api.models import (
@@ -18,12 +20,10 @@ from orders_api.models import (
     OrderIn,
     OrderItem,
     OrderOut,
-    Product,
     ProductDetail,
 )
-from orders_api.paging import Filter, Page
-from orders_api.reading import loads
-from orders_api.routing import Router
+from orders_api.paging import Filter, Keyset, Page
+from orders_api.routing import Router, document_problems
 
 router = Router(prefix="/orders", tags=["orders"])
 
@@ -55,6 +55,26 @@ class OrderPage(Page):
     ] = None
     sort: Literal["date", "-date"] | None = None
 
+    @property
+    def sort_order(self) -> str:
+        """Go along an index: of dates, or of the keys of one product's orders."""
+        others = (self.coupon_code, self.since, self.until)
+        is_of_product_alone = self.product_id is not None and others == (None, None, None)
+        return self.sort or ("" if is_of_product_alone else "date")
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        if self.sort_order:
+            yield from super().conditions()
+            return
+        # No more than the page: a popular product is in very many orders.
+        key = col(OrderItem.order_id)
+        keyset = Keyset([key], "")  # type: ignore[list-item]  # SQLModel names a base class
+        query = select(OrderItem.order_id).where(OrderItem.product_id == self.product_id)
+        if self.after is not None:
+            query = query.where(keyset.beyond(self.after))
+        query = query.order_by(*keyset.order_by).limit(self.limit + 1)
+        yield col(Order.order_id).in_(query)
+
 
 @router.get("")
 async def list_orders(read: Read, page: Annotated[OrderPage, Query()]) -> list[OrderOut]:
@@ -62,15 +82,12 @@ async def list_orders(read: Read, page: Annotated[OrderPage, Query()]) -> list[O
     return await read.page(OrderOut, page)
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=document_problems(USED_UP))
 async def create_order(write: Write, body: OrderIn) -> OrderDetail:
     """Order products at their prices of this moment, from any number of stores."""
-    query = select(Product).options(*loads(ProductDetail))
-    found = await write.exec(query.where(col(Product.product_id).in_(body.quantities())))
-    products = {product.product_id: product for product in found}
+    products = await write.read(ProductDetail, body.quantities())
     coupon = await redeem(write, body.coupon_code) if body.coupon_code else None
-    order = await write.create(Order.of(body, products, coupon))
-    return OrderDetail.model_validate(order)
+    return await write.create(OrderDetail.of(body, products, coupon))
 
 
 async def redeem(write: Writer, code: str) -> Coupon:
@@ -90,6 +107,13 @@ async def redeem(write: Writer, code: str) -> Coupon:
             [{"pointer": "/couponCode", "detail": "is not the code of a coupon"}]
         )
     return coupon
+
+
+@router.get("/export")
+async def export_orders(request: Request) -> AsyncIterable[OrderDetail]:
+    """Get all orders with their items, oldest first, an order a line."""
+    async for order in stream(request.app.state.database, OrderDetail):
+        yield order
 
 
 @router.get("/{orderId}")

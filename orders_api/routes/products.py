@@ -7,6 +7,7 @@ from fastapi import Path, Query
 from sqlalchemy import or_
 from sqlmodel import col
 
+from orders_api.bulk import Imported, Lines, import_body, takes_lines
 from orders_api.database import Read, Write
 from orders_api.errors import Problem
 from orders_api.models import (
@@ -16,13 +17,16 @@ from orders_api.models import (
     ProductIn,
     ProductUpdate,
     SearchText,
-    Store,
+    StoreOut,
 )
 from orders_api.paging import Filter, Page
 from orders_api.routing import Router
 
 router = Router(prefix="/products", tags=["products"])
 
+SkipBad = Annotated[
+    bool, Query(alias="skipBad", description="Import the good lines, and leave out the bad ones.")
+]
 ProductId = Annotated[UUID, Path(alias="productId", description="The product's id.")]
 
 
@@ -52,11 +56,20 @@ async def list_products(read: Read, page: Annotated[ProductPage, Query()]) -> li
 @router.post("", status_code=201)
 async def create_product(write: Write, body: ProductIn) -> ProductDetail:
     """Offer a product in a store."""
-    store = await write.get(Store, body.store_id)
-    if store is None:
+    stores = await write.read(StoreOut, [body.store_id])
+    if not stores:
         raise Problem.impossible([{"pointer": "/storeId", "detail": "is not the id of a store"}])
-    product = await write.create(Product.model_validate(body, update={"store": store}))
-    return ProductDetail.model_validate(product)
+    store = stores[body.store_id]
+    return await write.create(ProductDetail.model_validate(body, update={"store": store}))
+
+
+@router.post("/import", openapi_extra=takes_lines(ProductIn), response_model_exclude_none=True)
+async def import_products(write: Write, lines: Lines, skip_bad: SkipBad = False) -> Imported:
+    """Offer many products: a JSON object, as `POST /products` takes it, on each line of the body.
+
+    All of them or, if a line is bad, none. What is wrong with the first bad lines is in `errors`.
+    """
+    return await import_body(write, Product, ProductIn, lines, skip_bad)
 
 
 @router.get("/{productId}")

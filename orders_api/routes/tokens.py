@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from sqlmodel import col, delete
 
 from orders_api.database import Write
+from orders_api.errors import TOO_MANY, UNAUTHORIZED
 from orders_api.models import SearchText, Token
 from orders_api.routing import Router, document_problems
 from orders_api.security import TOKEN_LIFETIME, Who, sign_in
@@ -30,7 +31,7 @@ class TokenOut(BaseModel):
     expires_in: int = int(TOKEN_LIFETIME.total_seconds())
 
 
-@router.post("", responses=document_problems(401, 429))
+@router.post("", responses=document_problems(UNAUTHORIZED, TOO_MANY))
 async def create_token(
     request: Request, response: Response, form: Annotated[SignIn, Form()]
 ) -> TokenOut:

@@ -7,9 +7,10 @@ from fastapi import Path, Query, Request
 from sqlmodel import col, delete
 
 from orders_api.database import Read, Write
+from orders_api.errors import FORBIDDEN
 from orders_api.models import Token, User, UserIn, UserOut, UserUpdate
 from orders_api.paging import Page
-from orders_api.routing import Router
+from orders_api.routing import Router, document_problems
 from orders_api.security import Who, hash_password
 
 router = Router(prefix="/users", tags=["users"])
@@ -36,7 +37,7 @@ async def get_user(read: Read, user_id: UserId) -> UserOut:
     return await read.one(UserOut, user_id)
 
 
-@router.patch("/{userId}")
+@router.patch("/{userId}", responses=document_problems(FORBIDDEN))
 async def update_user(
     request: Request, write: Write, who: Who, user_id: UserId, body: UserUpdate
 ) -> UserOut:
@@ -51,7 +52,7 @@ async def update_user(
     return (await write.find(User, user_id)).sqlmodel_update(changes)
 
 
-@router.delete("/{userId}", status_code=204)
+@router.delete("/{userId}", status_code=204, responses=document_problems(FORBIDDEN))
 async def delete_user(write: Write, who: Who, user_id: UserId) -> None:
     """Delete yourself; your sign-ins end."""
     who.must_be(user_id)

@@ -1,0 +1,446 @@
+"""Many objects at once: CSV, JSON lines or a JSON array come in, CSV or JSON lines go out.
+
+Batch by batch, so that memory does not grow with their number; a JSON array alone is read whole.
+"""
+
+import csv
+import io
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain, count, islice
+from typing import Annotated, Any, BinaryIO, TypeVar
+from uuid import UUID
+
+import pydantic
+from fastapi import Depends, Request
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from sqlalchemy import Connection, insert, literal
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.util import greenlet_spawn
+from sqlmodel import SQLModel, col, select
+
+from orders_api.database import Database, Writer, within
+from orders_api.errors import (
+    IMPOSSIBLE,
+    INVALID,
+    MALFORMED,
+    MOST_ERRORS,
+    TOO_LARGE,
+    ErrorItem,
+    Kind,
+    Problem,
+    body_error,
+    from_database_error,
+)
+from orders_api.models import (
+    Count,
+    Coupon,
+    CouponOut,
+    In,
+    OrderDetail,
+    Product,
+    ProductOut,
+    Store,
+    StoreOut,
+)
+from orders_api.shapes import plan_of
+from orders_api.strict_json import parse_json
+
+Shape = TypeVar("Shape", bound=SQLModel)
+
+BATCH = 1000  # lines that one statement inserts, and objects that one statement reads
+
+# --- What a line may have -----------------------------------------------------------------
+
+# Unlike a request, a line may have the ids that a server made before: a copy keeps them.
+
+
+class StoreLine(StoreOut, In):
+    pass
+
+
+class ProductLine(ProductOut, In):
+    @model_validator(mode="before")
+    @classmethod
+    def _find_store(cls, value: Any, info: ValidationInfo) -> Any:
+        """Take the name of a store (`store`) in place of its id."""
+        if not isinstance(value, dict) or not isinstance(value.get("store"), str):
+            return value
+        match info.context["stores"](value["store"]) if info.context else []:
+            case [store_id]:
+                others = {name: other for name, other in value.items() if name != "store"}
+                return {"storeId": store_id} | others
+            case []:
+                raise ValueError("`store` is not the name of a store")
+        raise ValueError("`store` is the name of several stores: use `storeId`")
+
+
+class CouponLine(CouponOut, In):
+    remaining_count: Annotated[
+        Count, pydantic.Field(default_factory=lambda line: line["init_count"])
+    ]
+
+    @field_validator("remaining_count")
+    @classmethod
+    def _in_bounds(cls, value: int, info: ValidationInfo) -> int:
+        if value > info.data.get("init_count", value):
+            raise ValueError("must not be more than `initCount`")
+        return value
+
+
+IMPORTS: dict[str, tuple[type[SQLModel], type[SQLModel]]] = {
+    "stores": (Store, StoreLine),
+    "products": (Product, ProductLine),
+    "coupons": (Coupon, CouponLine),
+}
+
+
+# --- Lines in -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a line says, which need not be right."""
+
+    number: int
+    value: Any
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that cannot be imported, and why."""
+
+    number: int
+    kind: Kind
+    errors: Sequence[Mapping[str, str]]
+    """As in a problem: a `detail`, and the `pointer` of the member that it is about."""
+
+    def __str__(self) -> str:
+        return "; ".join(
+            f"`{error['pointer'][1:]}` {error['detail']}"
+            if error.get("pointer")
+            else error["detail"]
+            for error in self.errors
+        )
+
+
+class UnreadableError(Exception):
+    """The input as a whole is not what it is said to be."""
+
+
+def read(file: BinaryIO, form: str, model: type[SQLModel]) -> Iterator[Line | BadLine]:
+    """Read `csv`, `json` or `jsonl`; UnreadableError if it is something else as a whole."""
+    if form == "csv":
+        return read_csv(file, model)
+    return read_json_array(file) if form == "json" else read_json_lines(file)
+
+
+def read_json_lines(file: Iterable[bytes]) -> Iterator[Line | BadLine]:
+    for number, text in enumerate(_without_mark(file), 1):
+        if text.strip():
+            try:
+                yield Line(number, parse_json(text.rstrip()))
+            except ValueError as error:
+                detail = str(error).replace("(line 1, ", "(")
+                yield BadLine(number, MALFORMED, [{"detail": detail}])
+
+
+def read_json_array(file: BinaryIO) -> Iterator[Line | BadLine]:
+    """Read an array whole; its elements count as lines."""
+    try:
+        values = parse_json(b"".join(_without_mark(file)))
+    except ValueError as error:
+        raise UnreadableError(str(error)) from None
+    if not isinstance(values, list):
+        raise UnreadableError("is not a JSON array")
+    yield from (Line(number, value) for number, value in enumerate(values, 1))
+
+
+def read_csv(file: Iterable[bytes], model: type[SQLModel]) -> Iterator[Line | BadLine]:
+    """Read lines of cells below a line of names; a blank cell is none.
+
+    The cells are separated by commas or, as spreadsheets in some languages have it, by semicolons
+    or tabs. A line break within quotes is part of a cell.
+    """
+    texts = (text.decode("utf-8", "surrogateescape") for text in _without_mark(file))
+    first = next(texts, "")
+    separator = max(",;\t", key=first.count)
+    reader = csv.reader(chain([first], texts), delimiter=separator, strict=True)
+    try:
+        names = [name.strip() for name in next(reader)]
+    except csv.Error as error:
+        raise UnreadableError(f"is not valid CSV: {error}") from None
+    if not any(names):
+        raise UnreadableError("does not begin with the names of the columns")
+    if repeated := {name for name in names if name and names.count(name) > 1}:
+        raise UnreadableError(f"has several columns with the name {min(repeated)}")
+    whole = {
+        spelling
+        for name, field in model.model_fields.items()
+        if field.annotation is int
+        for spelling in (name, field.alias)
+    }
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = next(reader)
+            "".join(cells).encode()
+        except StopIteration:
+            return
+        except UnicodeEncodeError:
+            yield BadLine(number, MALFORMED, [{"detail": "is not valid UTF-8"}])
+        except csv.Error as error:
+            yield BadLine(number, MALFORMED, [{"detail": f"is not valid CSV: {error}"}])
+        else:
+            if len(cells) > len(names) and any(cells[len(names) :]):
+                detail = f"has {len(cells)} cells, but there are {len(names)} columns"
+                yield BadLine(number, MALFORMED, [{"detail": detail}])
+            elif any(cells):
+                yield Line(
+                    number,
+                    {
+                        name: int(cell) if name in whole and WHOLE.fullmatch(cell) else cell
+                        for name, cell in zip(names, cells, strict=False)
+                        if cell.strip()
+                    },
+                )
+
+
+WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+
+
+def _without_mark(file: Iterable[bytes]) -> Iterator[bytes]:
+    """Leave out the byte order mark with which some programs begin a file."""
+    for number, text in enumerate(file):
+        yield text if number else text.removeprefix(b"\xef\xbb\xbf")
+
+
+def import_lines(
+    connection: Connection,
+    table: type[SQLModel],
+    model: type[SQLModel],
+    lines: Iterable[Line | BadLine],
+    size: int = BATCH,
+) -> Iterator[tuple[int, list[BadLine]]]:
+    """Insert what the lines say, and give for each batch how many are good, and the bad ones.
+
+    A line is to be as `model` has it. All of it is in the connection's transaction, which is as
+    good as before after a bad line.
+    """
+
+    @lru_cache(BATCH)
+    def stores(name: str) -> Sequence[UUID]:
+        query = select(col(Store.store_id)).where(Store.name == name).limit(2)
+        return connection.execute(query).scalars().all()
+
+    context = {"stores": stores}
+    lines = iter(lines)
+    while batch := list(islice(lines, size)):
+        bad: list[BadLine] = []
+        rows = []
+        for line in batch:
+            if isinstance(line, BadLine):
+                bad.append(line)
+                continue
+            try:
+                rows.append((line.number, dict(model.model_validate(line.value, context=context))))
+            except ValidationError as error:
+                bad.append(BadLine(line.number, INVALID, _reasons(error, model)))
+        if rows:
+            bad += _insert(connection, table, rows)
+        yield len(batch) - len(bad), sorted(bad, key=lambda line: line.number)
+
+
+def _reasons(error: ValidationError, model: type[SQLModel]) -> list[Mapping[str, str]]:
+    return [
+        body_error(item, item["loc"], model)
+        for item in error.errors()
+        if item["type"] != "default_factory_not_called"  # another member is why
+    ]
+
+
+def _insert(
+    connection: Connection, table: type[SQLModel], rows: list[tuple[int, dict[str, Any]]]
+) -> Iterator[BadLine]:
+    """Insert rows, and find those that the database refuses by halving what contains one."""
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(table), [row for _, row in rows])
+    except DBAPIError as error:
+        problem = from_database_error(error)
+        if problem is None or problem.status_code >= 500:
+            raise
+        if len(rows) == 1:
+            yield _refused(rows[0][0], problem)
+        else:
+            middle = len(rows) // 2
+            yield from _insert(connection, table, rows[:middle])
+            yield from _insert(connection, table, rows[middle:])
+
+
+def _refused(number: int, problem: Problem) -> BadLine:
+    if problem.kind is IMPOSSIBLE:  # products alone refer to something
+        error = {"pointer": "/storeId", "detail": "is not the id of a store"}
+    else:
+        error = {"detail": problem.detail.rstrip(".")}
+    return BadLine(number, problem.kind, [error])
+
+
+# --- Over HTTP ----------------------------------------------------------------------------
+
+MEDIA_TYPES = ["application/jsonl", "application/x-ndjson"]
+
+
+def takes_lines(model: type[SQLModel]) -> dict[str, Any]:
+    """Document a body of JSON lines, each as this class has it, and let `Lines` hold it."""
+    schema = {"type": "array", "items": {"$ref": f"#/components/schemas/{model.__name__}"}}
+    content = {media_type: {"schema": schema} for media_type in MEDIA_TYPES}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+async def _lines(request: Request) -> BinaryIO:
+    lines: BinaryIO = request.state.lines
+    return lines
+
+
+Lines = Annotated[BinaryIO, Depends(_lines)]
+FEW = 100  # lines or objects at a time, so that other requests need not wait for long
+
+
+class Imported(BaseModel):
+    imported: int = Field(description="How many lines were imported.")
+    skipped: int = Field(description="How many lines were bad and left out.")
+    errors: list[ErrorItem] = Field(description="What is wrong with the first of the bad lines.")
+
+
+async def import_body(
+    write: Writer, table: type[SQLModel], model: type[SQLModel], body: BinaryIO, skip_bad: bool
+) -> Imported:
+    """Insert what the lines of a body say, or refuse it for the bad ones.
+
+    It may take long in all, but no batch of it may: TimeoutError.
+    """
+    connection = await write.run_sync(lambda session: session.connection())
+    body.seek(0)
+    state = write.request.app.state
+    lines = read_json_lines(_bounded(body, state.settings.max_body_bytes))
+    batches = import_lines(connection, table, model, lines, FEW)
+    good, bad = 0, 0
+    named: list[BadLine] = []
+    try:
+        while batch := await within(state.database.timeout, greenlet_spawn(next, batches, None)):
+            good += batch[0]
+            bad += len(batch[1])
+            named += batch[1][: MOST_ERRORS - len(named)]
+    except TimeoutError:
+        await write.invalidate()  # the connection is still busy with what takes too long
+        raise
+    errors = [{"line": line.number, **error} for line in named for error in line.errors]
+    if bad and not skip_bad:
+        more = f" (and {bad - 1} more bad lines)" if bad > 1 else ""
+        sentence = f"Nothing is imported, because of line {named[0].number}: {named[0]}{more}."
+        raise Problem(named[0].kind, sentence, errors=errors[:MOST_ERRORS])
+    named_errors = [ErrorItem.model_validate(error) for error in errors[:MOST_ERRORS]]
+    return Imported(imported=good, skipped=bad, errors=named_errors)
+
+
+def _bounded(file: BinaryIO, limit: int) -> Iterator[bytes]:
+    for number in count(1):
+        text = file.readline(limit + 1)
+        if not text:
+            return
+        if len(text) > limit:
+            raise Problem(TOO_LARGE, f"Line {number} must not be larger than {limit} bytes.")
+        yield text
+
+
+async def stream(database: Database, shape: type[Shape]) -> AsyncIterator[Shape]:
+    """Give all objects, oldest first; a slow client keeps no connection to the database busy."""
+    page: list[Shape] = []
+
+    def read() -> list[Shape]:
+        with database.reader.sync_engine.connect() as connection:
+            return read_page(connection, shape, page, FEW)
+
+    while page := await within(database.timeout, greenlet_spawn(read)):
+        for one in page:
+            yield one
+
+
+# --- Lines out ----------------------------------------------------------------------------
+
+EXPORTS: dict[str, type[SQLModel]] = {
+    "stores": StoreOut,
+    "products": ProductOut,
+    "coupons": CouponOut,
+    "orders": OrderDetail,
+}
+
+
+def export(connection: Connection, shape: type[SQLModel], form: str) -> Iterator[bytes]:
+    """Write all objects as `csv` or `jsonl`, oldest first."""
+    if form == "csv":
+        yield to_csv([csv_columns(shape)])
+    page: list[Any] = []
+    while page := read_page(connection, shape, page):
+        yield to_csv(csv_rows(page)) if form == "csv" else to_json_lines(page)
+
+
+def read_page(
+    connection: Connection, shape: type[SQLModel], before: Sequence[Any], size: int = BATCH
+) -> list[Any]:
+    """Read the objects that follow the page before (or the first ones), oldest first.
+
+    A page is found by key, so that all of them together take no transaction.
+    """
+    plan = plan_of(shape)
+    beyond = [plan.key > getattr(before[-1], plan.key.key)] if before else []
+    query = plan.select(*beyond, order=[plan.key.key], limit=literal(size))
+    return plan.objects(connection.execute(query))
+
+
+def to_json_lines(page: Iterable[SQLModel]) -> bytes:
+    return b"".join(one.model_dump_json(by_alias=True).encode() + b"\n" for one in page)
+
+
+def csv_columns(shape: type[SQLModel]) -> list[str]:
+    """Name the columns: those of an object or, of an order, the same and those of an item."""
+    if shape is OrderDetail:
+        return ORDER_COLUMNS
+    return [field.alias or name for name, field in shape.model_fields.items()]
+
+
+ORDER_COLUMNS = [
+    "orderId", "date", "couponCode", "percentOff",
+    "productId", "name", "unitPrice", "currency", "quantity", "lineTotal",
+]  # fmt: skip
+
+
+def to_csv(rows: Iterable[Iterable[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def csv_rows(page: Iterable[SQLModel]) -> Iterator[Iterable[Any]]:
+    """Give a row for each object, and for each item of an order."""
+    for one in page:
+        if not isinstance(one, OrderDetail):
+            yield (getattr(one, name) for name in type(one).model_fields)
+            continue
+        date = one.date.isoformat().replace("+00:00", "Z")
+        for item in one.items:
+            yield (
+                *(one.order_id, date, one.coupon_code, one.percent_off),
+                *(item.product.product_id, item.name, item.unit_price, item.currency),
+                *(item.quantity, item.line_total),
+            )

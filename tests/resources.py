@@ -1,0 +1,156 @@
+"""Every resource, as the OpenAPI document describes it: a new one is tested without a new line.
+
+A resource is a collection that takes a `POST` and answers with the path of a single object. What
+is sent is the document's own example, made different each time, with the ids of objects that
+exist where it refers to others.
+"""
+
+import re
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from orders_api.app import create_app
+from orders_api.settings import Settings
+from tests.samples import Json, create
+
+DOCUMENT: Json = create_app(Settings(database_url="sqlite://")).openapi()
+OPERATIONS: dict[str, Json] = {
+    f"{method.upper()} {path}": operation
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+}
+UNKNOWN = "01a1fab7-dbdc-74d8-8e14-fd8c30a0df91"
+numbers = count(1)
+
+
+def resolved(schema: Json) -> Json:
+    """Follow a `$ref`."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return DOCUMENT["components"]["schemas"][name] if name else schema
+
+
+def is_nullable(schema: Json) -> bool:
+    return {"type": "null"} in schema.get("anyOf", ())
+
+
+def is_free_text(schema: Json, text: str) -> bool:
+    """Tell whether a member may be any text such as this one."""
+    return any(
+        choice.get("type") == "string"
+        and not {"format", "enum", "const"} & choice.keys()
+        and re.search(choice.get("pattern", ""), text) is not None
+        and len(text) <= choice.get("maxLength", len(text))
+        for choice in schema.get("anyOf", [schema])
+    )
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource: `/stores` and `/stores/{storeId}`, say."""
+
+    collection: str
+    item: str
+
+    def __str__(self) -> str:
+        return self.collection.strip("/")
+
+    @property
+    def key(self) -> str:
+        return self.item.rpartition("/")[2].strip("{}")
+
+    @property
+    def methods(self) -> set[str]:
+        """What a single object takes."""
+        return {method.upper() for method in DOCUMENT["paths"][self.item]}
+
+    def content(self, method: str) -> Json:
+        """Give the schema and the example of a body."""
+        path = self.collection if method == "POST" else self.item
+        content = OPERATIONS[f"{method} {path}"]["requestBody"]["content"]["application/json"]
+        return {"schema": resolved(content["schema"]), "example": content["example"]}
+
+    def members(self, method: str) -> Json:
+        """Give the schema of each member of a body."""
+        return dict(self.content(method)["schema"]["properties"])
+
+    def example(self, client: TestClient, method: str) -> Json:
+        """Give the example of a body, with the ids of objects that exist."""
+        return dict(linked(client, self.content(method)["example"]))
+
+    def body(self, client: TestClient) -> Json:
+        """Make a body for a `POST`, like no other."""
+        content = self.content("POST")
+        return dict(linked(client, different(content["schema"], content["example"])))
+
+    def new(self, client: TestClient) -> Json:
+        """Create an object."""
+        return create(client, self.collection, self.body(client))
+
+    def path(self, created: Json) -> str:
+        return self.item.format_map(created)
+
+    def change(self) -> Json:
+        """Make a body for a `PATCH` that changes one member."""
+        content = self.content("PATCH")
+        example = content["example"]
+        for name, value in different(content["schema"], example).items():
+            if value != example[name]:
+                return {name: value}
+        for name, value in example.items():
+            if isinstance(value, bool):
+                return {name: not value}
+            if isinstance(value, int | float):
+                lowest = resolved(content["schema"]["properties"][name]).get("minimum", value - 1)
+                return {name: value - 1 if value > lowest else value + 1}
+        raise AssertionError(f"No member of {self} is known to be able to change.")
+
+
+RESOURCES = [
+    Resource(collection, item)
+    for collection in DOCUMENT["paths"]
+    for item in DOCUMENT["paths"]
+    if re.fullmatch(re.escape(collection) + r"/\{\w+\}", item)
+    and "201" in DOCUMENT["paths"][collection].get("post", {}).get("responses", {})
+]
+
+REFERENCES = {resource.key: (resource, resource.key) for resource in RESOURCES} | {
+    # By a name of its own, which no rule tells.
+    "couponCode": (next(r for r in RESOURCES if r.collection == "/coupons"), "code"),
+}
+
+
+def each_resource(*methods: str) -> pytest.MarkDecorator:
+    """Run a test for each resource whose single objects take these methods."""
+    having = [resource for resource in RESOURCES if resource.methods.issuperset(methods)]
+    return pytest.mark.parametrize("resource", having, ids=str)
+
+
+def different(schema: Json, value: Any) -> Any:
+    """Give a value as valid as an example is, with new text wherever text is free."""
+    schema = resolved(schema)
+    if isinstance(value, dict):
+        return {name: different(schema["properties"][name], v) for name, v in value.items()}
+    if isinstance(value, list):
+        return [different(schema["items"], v) for v in value]
+    if isinstance(value, str):
+        text = f"{value}{next(numbers)}"
+        return text if is_free_text(schema, text) else value
+    return value
+
+
+def linked(client: TestClient, value: Any) -> Any:
+    """Let a body refer to new objects."""
+    if isinstance(value, list):
+        return [linked(client, item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: REFERENCES[name][0].new(client)[REFERENCES[name][1]]
+        if name in REFERENCES
+        else linked(client, member)
+        for name, member in value.items()
+    }

@@ -1,0 +1,102 @@
+"""The pages work in a real browser that reaches nothing but the server.
+
+What they do does not depend on the database, so it is SQLite.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.browser import CHROMIUM, Tab, new_tab, running_browser
+from tests.live import COMMAND, running_server
+from tests.samples import STORE
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)"
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_browser(tmp_path_factory.mktemp("browser")) as address:
+        yield address
+
+
+@pytest.fixture
+def tab(browser: str) -> Iterator[Tab]:
+    with new_tab(browser) as tab:
+        yield tab
+
+
+def execute(tab: Tab, operation: str, body: str = "") -> int:
+    """Send the request of an operation with "Try it out", and give the status that is shown."""
+    block = f"#operations-{operation}"
+    tab.click(f"{block} .opblock-summary-control")
+    tab.click(f"{block} .try-out__btn")
+    if body:
+        tab.write(f"{block} textarea.body-param__text", body)
+    tab.click(f"{block} .btn.execute")
+    status = tab.text(f"{block} .live-responses-table .response .response-col_status")
+    return int(status.split()[0])
+
+
+SIGNS = {"/": "main pre", "/docs": "#operations-orders-createOrder", "/redoc": "a[href*=redocly]"}
+
+
+@pytest.mark.parametrize("prefix", ["", "/v1"])
+def test_pages_show_with_no_error_and_nothing_from_elsewhere(
+    tab: Tab, tmp_path: Path, prefix: str
+) -> None:
+    with running_server(tmp_path, API_PREFIX=prefix) as server:
+        for path, sign in SIGNS.items():
+            tab.open(server + prefix + path)
+            assert tab.text(sign)
+            assert f"{server}{prefix}{path}" in tab.requests
+            tab.run("new Promise(done => requestIdleCallback(done))")
+    elsewhere = [url for url in tab.requests if not url.startswith((server, "data:", "blob:"))]
+    assert elsewhere == []
+    assert tab.errors == []
+
+
+def test_order_is_placed_with_the_example_that_the_page_offers(tab: Tab, tmp_path: Path) -> None:
+    with running_server(tmp_path) as server, httpx2.Client(base_url=server) as client:
+        store = client.post("/stores", json=STORE).json()
+        product = {"storeId": store["storeId"], "name": "Atlas", "price": 19.99}
+        product_id = client.post("/products", json=product).json()["productId"]
+        client.post("/coupons", json={"code": "PIOTR", "initCount": 1}).raise_for_status()
+        tab.open(f"{server}/docs")
+        tab.click("#operations-orders-createOrder .opblock-summary-control")
+        example = json.loads(tab.text("#operations-orders-createOrder .body-param__example"))
+        tab.click("#operations-orders-createOrder .opblock-summary-control")
+        example["items"][0]["productId"] = product_id
+
+        assert execute(tab, "orders-createOrder", json.dumps(example)) == 201
+        assert tab.errors == []
+        (order,) = client.get("/orders").json()
+        assert (order["total"], order["couponCode"]) == (39.98, "PIOTR")
+
+
+def test_user_signs_in_with_the_authorize_button(tab: Tab, tmp_path: Path) -> None:
+    prefix = "/v1"  # below which the page finds where to sign in
+    subprocess.run(
+        [COMMAND, "create-user", "ada", "--password-stdin"],
+        cwd=tmp_path,
+        env=os.environ | {"API_PREFIX": prefix},
+        input=b"correct horse\n",
+        check=True,
+    )
+    with running_server(tmp_path, TRUST_LOCAL="false", API_PREFIX=prefix) as server:
+        tab.open(f"{server}{prefix}/docs")
+        assert execute(tab, "users-listUsers") == 401
+        tab.click(".auth-wrapper .authorize")
+        tab.write("#oauth_username", "ada")
+        tab.write("#oauth_password", "correct horse")
+        tab.click(".auth-btn-wrapper .authorize")
+        tab.wait_for("document.querySelector('.auth-btn-wrapper').innerText.includes('Logout')")
+        tab.click(".btn-done")
+        assert execute(tab, "todos-listTodos") == 200
