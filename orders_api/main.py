@@ -1,6 +1,13 @@
 """What servers import: `uvicorn orders_api.main:app`."""
 
+import gc
+
 from orders_api.app import create_app
 from orders_api.settings import Settings
 
 app = create_app(Settings())
+
+# What is there by now stays until the end. To look through it for garbage again and again took
+# 80 milliseconds each time, for all requests at once, and a sixth of the time in all.
+gc.collect()
+gc.freeze()
