@@ -286,7 +286,7 @@ class Reader:
         promptly = self.database.promptly
         connection = await promptly(self.database.reader.sync_engine.connect)
         try:
-            return plan_of(shape).objects(await Link(connection).rows(statement, values))
+            return plan_of(shape).objects(*await Link(connection).rows(statement, values))
         finally:
             await promptly(connection.close)
 
@@ -327,7 +327,7 @@ class Writer(AsyncSession):
         statement = self.database.statement(by_keys(shape, len(padded)))
         values = {f"key_{i}": key for i, key in enumerate(padded)}
         plan = plan_of(shape)
-        objects = plan.objects(await (await self.link()).rows(statement, values))
+        objects = plan.objects(*await (await self.link()).rows(statement, values))
         return {getattr(one, plan.key.key): one for one in objects}
 
     async def create(self, one: Shape) -> Shape:
@@ -339,7 +339,7 @@ class Writer(AsyncSession):
             ((table, (values,)),) = tables
             del values[key.key]
             statement = compiled(insert_and_tell_key(table), tuple(values))
-            ((made,),) = await link.rows(statement, values)
+            ((made,),), _ = await link.rows(statement, values)
             setattr(one, key.key, made)
         elif self.database.is_sqlite:
             for table, rows in tables:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 from sqlalchemy import Connection, Dialect, Insert
 from sqlalchemy.util import greenlet_spawn
 
-from orders_api.shapes import Query, Row
+from orders_api.shapes import Loads, Query, Row
 
 Values = Mapping[str, Any]
 Result = TypeVar("Result")
@@ -34,7 +34,8 @@ class Statement:
         processors = {n: _processor(b.type, "bind", dialect) for n, b in compiled.binds.items()}
         self.binds = {name: processor for name, processor in processors.items() if processor}
         self.types = [column.type for column in clause.exported_columns]
-        self.results: list[tuple[int, Processor]] | None = None
+        self.loads: Loads | None = None
+        """The functions that make Python's values of an answer's; known after the first one."""
 
     def given(self, values: Values) -> Any:
         """Give the values as the driver takes them."""
@@ -44,24 +45,14 @@ class Statement:
             values = {n: self.binds[n](v) if n in self.binds else v for n, v in values.items()}
         return values if self.positions is None else [values[name] for name in self.positions]
 
-    def taken(self, rows: Iterable[Row], cursor: Any = None) -> Iterable[Row]:
-        """Give the rows with values of the columns' types, instead of the driver's."""
-        if self.results is None:
-            codes = (
-                [c.type_code for c in cursor.description] if cursor else [None] * len(self.types)
-            )
-            processors = [
-                (i, _processor(type_, "result", self.dialect, code))
-                for i, (type_, code) in enumerate(zip(self.types, codes, strict=True))
-            ]
-            self.results = [(i, processor) for i, processor in processors if processor]
-        return rows if not self.results else [self._converted(row) for row in rows]
-
-    def _converted(self, row: Row) -> Row:
-        values = list(row)
-        for i, processor in self.results or ():
-            values[i] = processor(values[i])
-        return values
+    def learn(self, description: Sequence[Any]) -> None:
+        """Learn from a driver's description of an answer how to load its values."""
+        codes = [column[1] for column in description] or [None] * len(self.types)
+        loads = [
+            _processor(type_, "result", self.dialect, code)
+            for type_, code in zip(self.types, codes, strict=True)
+        ]
+        self.loads = tuple(loads) if any(loads) else ()
 
 
 def _processor(type_: Any, kind: str, dialect: Dialect, *code: Any) -> Processor | None:
@@ -86,15 +77,20 @@ class Link:
             kept["cursor"] = self.driver.cursor()
         return kept["cursor"]
 
-    async def rows(self, statement: Statement, values: Values) -> Iterable[Row]:
-        """Run a statement that answers with rows."""
+    async def rows(self, statement: Statement, values: Values) -> tuple[Iterable[Row], Loads]:
+        """Run a statement that answers with rows, and give them and how to load their values."""
         given = statement.given(values)
+        description: Sequence[Any] = ()
         if self.is_sqlite:
-            found = await self._run(self.driver.execute_fetchall, statement, given)
-            return statement.taken(found, None)
-        cursor = self.cursor
-        await self._run(cursor.execute, statement, given)
-        return statement.taken(await cursor.fetchall(), cursor)
+            rows = await self._run(self.driver.execute_fetchall, statement, given)
+        else:
+            cursor = self.cursor
+            await self._run(cursor.execute, statement, given)
+            rows = await cursor.fetchall()
+            description = cursor.description if statement.loads is None else ()
+        if statement.loads is None:
+            statement.learn(description)
+        return rows, statement.loads or ()
 
     async def run(self, statement: Statement, *rows: Values) -> None:
         """Run a statement that answers with nothing, once for each of these rows of values."""

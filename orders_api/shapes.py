@@ -7,7 +7,7 @@ validated on its way in.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from operator import attrgetter
 from typing import Any, get_args, get_origin
@@ -34,6 +34,7 @@ from sqlmodel import SQLModel
 
 Row = Sequence[Any]
 Build = Callable[[Row], Any]
+Loads = tuple[Callable[[Any], Any] | None, ...]
 Query = Select[Any] | CompoundSelect[Any]
 
 
@@ -49,9 +50,9 @@ def table_of(shape: type[SQLModel]) -> Any:
 
 def _nested(shape: type[SQLModel]) -> Iterator[tuple[str, type[SQLModel], bool]]:
     """Give the name and the class of each nested member, and whether it is a list of them."""
-    for name, field in shape.model_fields.items():
-        is_list = get_origin(field.annotation) is list
-        nested = get_args(field.annotation)[0] if is_list else field.annotation
+    for name, member in shape.model_fields.items():
+        is_list = get_origin(member.annotation) is list
+        nested = get_args(member.annotation)[0] if is_list else member.annotation
         if isinstance(nested, type) and issubclass(nested, SQLModel):
             yield name, nested, is_list
 
@@ -95,8 +96,9 @@ class Plan:
     names: tuple[str, ...]
     columns: tuple[ColumnElement[Any], ...]
     source: FromClause
-    build: Build
-    children: tuple[Children, ...]
+    recipe: "Recipe"
+    children: tuple[Children, ...] = ()
+    builds: dict[Loads, list[Build]] = field(default_factory=dict, compare=False)
 
     def select(
         self,
@@ -149,20 +151,75 @@ class Plan:
             literal_column("list"), *sorted_by, literal_column("place")
         )
 
-    def objects(self, rows: Iterable[Row]) -> list[Any]:
-        """Make the objects of the rows of such a query."""
+    def objects(self, rows: Iterable[Row], loads: Loads = ()) -> list[Any]:
+        """Make the objects of the rows of such a query.
+
+        `loads` are functions, by the columns' positions, that make Python's values of those in
+        the rows; None where they are Python's already, and empty if all are.
+        """
+        if loads not in self.builds:
+            recipes = [self.recipe, *(child.plan.recipe for child in self.children)]
+            self.builds[loads] = [recipe.build(loads) for recipe in recipes]
+        builds = self.builds[loads]
+        build = builds[0]
         if not self.children:
-            return [self.build(row) for row in rows]
+            return [build(row) for row in rows]
         found: dict[Any, Any] = {}
         for row in rows:
-            number, _, key = row[:3]
+            number = row[0]
             if number == 0:
-                found[key] = parent = self.build(row)
-                parent.__dict__.update({child.name: [] for child in self.children})
+                found[row[2]] = build(row)
             else:
-                child = self.children[number - 1]
-                found[key].__dict__[child.name].append(child.plan.build(row))
+                children = found[row[2]].__dict__[self.children[number - 1].name]
+                children.append(builds[number](row))
         return list(found.values())
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to make an object of an Out class of a row."""
+
+    shape: type[SQLModel]
+    members: Mapping[str, "int | Recipe | None"]
+    """Where each member is: in a column, in a nested object, or (a list) in rows of its own."""
+
+    def build(self, loads: Loads) -> Build:
+        """Write a function: it takes half the time that a loop over the members would."""
+        known: dict[str, Any] = {"make": _make}
+        # The source has numbers, and names of members of our own classes.
+        build: Build = eval(f"lambda row: {self._source(loads, known)}", known)  # noqa: S307
+        return build
+
+    def _source(self, loads: Loads, known: dict[str, Any]) -> str:
+        shape = f"shape_{len(known)}"
+        known[shape] = self.shape
+        members = []
+        for name, place in self.members.items():
+            if place is None:
+                value = "[]"
+            elif isinstance(place, Recipe):
+                value = place._source(loads, known)
+            elif loads and loads[place]:
+                known[f"load_{place}"] = loads[place]
+                value = f"load_{place}(row[{place}])"
+            else:
+                value = f"row[{place}]"
+            members.append(f"{name!r}: {value}")
+        return f"make({shape}, {{{', '.join(members)}}})"
+
+
+def _make(shape: type[SQLModel], values: dict[str, Any]) -> SQLModel:
+    """Make an object without validation, as `model_construct` does, but five times as fast."""
+    one: SQLModel = _new(shape)
+    _set(one, "__dict__", values)
+    _set(one, "__pydantic_fields_set__", set())
+    _set(one, "__pydantic_extra__", None)
+    _set(one, "__pydantic_private__", None)
+    return one
+
+
+_new: Any = object.__new__
+_set = object.__setattr__
 
 
 def _nothing(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -202,15 +259,15 @@ def by_keys(shape: type[SQLModel], count: int) -> Query:
 def _plan(shape: type[SQLModel], start: int) -> Plan:
     """Plan to read an Out class without its lists, from rows in which it begins at `start`."""
     table = table_of(shape).__table__
-    columns, source, build = _select(shape, table, table, start)
+    columns, source, recipe = _select(shape, table, table, start)
     names = tuple(name for name in shape.model_fields if name in table.c)
-    return Plan(next(iter(table.primary_key)), names, tuple(columns), source, build, ())
+    return Plan(next(iter(table.primary_key)), names, tuple(columns), source, recipe)
 
 
 def _select(
     shape: type[SQLModel], own: FromClause, source: FromClause, start: int
-) -> tuple[list[ColumnElement[Any]], FromClause, Build]:
-    """Give the columns of an Out class, what they are selected from, and how to build it.
+) -> tuple[list[ColumnElement[Any]], FromClause, Recipe]:
+    """Give the columns of an Out class, what they are selected from, and how to make it of them.
 
     `own` is its table, which stands in `source` already. Its columns come first, then those of
     the nested classes.
@@ -218,29 +275,17 @@ def _select(
     relationships = table_of(shape).__mapper__.relationships
     names = [name for name in shape.model_fields if name in own.c]
     columns: list[ColumnElement[Any]] = [own.c[name] for name in names]
-    nested: list[tuple[str, Build]] = []
-    end = start + len(columns)
+    # In the order of the class, in which members are shown.
+    members: dict[str, int | Recipe | None] = dict.fromkeys(shape.model_fields)
+    members |= {name: place for place, name in enumerate(names, start)}
     for name, other, is_list in _nested(shape):
         if not is_list:
             target = table_of(other).__table__.alias()
             pairs = relationships[name].local_remote_pairs
             source = source.join(target, *(own.c[a.key] == target.c[b.key] for a, b in pairs))
-            more, source, build_nested = _select(other, target, source, start + len(columns))
+            more, source, members[name] = _select(other, target, source, start + len(columns))
             columns += more
-            nested.append((name, build_nested))
-
-    blank = dict.fromkeys(shape.model_fields)  # members are shown in this order
-
-    def build(row: Row) -> Any:
-        values = blank.copy()
-        values.update(zip(names, row[start:end], strict=True))
-        for name, build_other in nested:
-            values[name] = build_other(row)
-        one = shape.__new__(shape)
-        object.__setattr__(one, "__dict__", values)
-        return one
-
-    return columns, source, build
+    return columns, source, Recipe(shape, members)
 
 
 # --- Inserting ----------------------------------------------------------------------------
