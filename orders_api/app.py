@@ -68,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         static_url=static,
         swagger_ui_oauth2_redirect_url=f"{prefix}/docs/oauth2-redirect",
     )
+    app.state.api_prefix = prefix
     for module in route_modules():
         app.include_router(module.router, prefix=prefix)
     if prefix:

@@ -104,18 +104,17 @@ class Link:
     async def _run(
         self, run: Callable[[str, Any], Awaitable[Result]], statement: Statement, given: Any
     ) -> Result:
-        self._tell("before", statement)
+        events = self.connection.engine.dispatch  # those who listen hear of this statement too
+        told = self.connection, None, statement.text, None, None, False
+        for listener in events.before_cursor_execute:
+            listener(*told)
         try:
             result = await run(statement.text, given)
         except BaseException as error:
             await self._fail(error, statement)
-        self._tell("after", statement)
+        for listener in events.after_cursor_execute:
+            listener(*told)
         return result
-
-    def _tell(self, when: str, statement: Statement) -> None:
-        """Tell those who listen to SQLAlchemy's events, as its Connection would."""
-        for listener in getattr(self.connection.dispatch, f"{when}_cursor_execute"):
-            listener(self.connection, None, statement.text, None, None, False)
 
     async def _fail(self, error: BaseException, statement: Statement) -> NoReturn:
         """Raise what SQLAlchemy makes of a driver's error; a broken connection leaves the pool."""

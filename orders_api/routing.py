@@ -5,7 +5,7 @@ import random
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from tempfile import SpooledTemporaryFile
-from typing import Any
+from typing import Any, get_args
 
 import sqlalchemy.exc
 from fastapi import APIRouter, Request, Response, params
@@ -20,8 +20,9 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from orders_api import bulk, idempotency
+from orders_api.calling import shorter
 from orders_api.conditional import tag
-from orders_api.database import Work, within
+from orders_api.database import Read, Work, Write, within
 from orders_api.errors import (
     ALREADY_EXISTS,
     IMPOSSIBLE,
@@ -42,13 +43,14 @@ from orders_api.errors import (
     Problem,
     is_retried,
 )
-from orders_api.security import PUBLIC, authorize
+from orders_api.security import PUBLIC, Who, authorize
 from orders_api.strict_json import parse_json
 
 JSON = "application/json"
 SOME_REQUEST_ID = "2d5243b38c3f419ab6f394e75a03277c"
 FORMS = ["application/x-www-form-urlencoded", "multipart/form-data"]
 ATTEMPTS = 5
+DEPENDENCIES = {get_args(alias)[1].dependency for alias in (Read, Write, Who)}
 
 
 class StrictRequest(Request):
@@ -63,7 +65,7 @@ class StrictRequest(Request):
 
 class Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
+        handle = shorter(self, DEPENDENCIES) or super().get_route_handler()
         known = _query_parameters(self)
         is_form = self.body_field and isinstance(self.body_field.field_info, params.Form)
         media_types = FORMS if is_form else [JSON]
@@ -179,10 +181,14 @@ class Router(APIRouter):
         )
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Look at the prefix first: FastAPI would try every route of every router, and twice."""
-        if self.prefix not in scope["path"]:
-            return Match.NONE, {}
-        return super().matches(scope)
+        """Go by the prefix: FastAPI would try every route of every router, and the match twice."""
+        if not self.prefix:
+            return super().matches(scope)
+        start = len(scope["app"].state.api_prefix)
+        end = start + len(self.prefix)
+        path = scope["path"]
+        is_mine = path[start:end] == self.prefix and path[end : end + 1] in {"", "/"}
+        return (Match.FULL if is_mine else Match.NONE), {}
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         path = path.rstrip("/")
