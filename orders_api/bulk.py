@@ -367,11 +367,11 @@ async def stream(database: Database, shape: type[Shape]) -> AsyncIterator[Shape]
     """Give all objects, oldest first; a slow client keeps no connection to the database busy."""
     page: list[Shape] = []
 
-    def read() -> list[Shape]:
-        with database.reader.sync_engine.connect() as connection:
-            return read_page(connection, shape, page, FEW)
+    async def read() -> list[Shape]:
+        async with database.reading() as link:
+            return await greenlet_spawn(read_page, link.connection, shape, page, FEW)
 
-    while page := await within(database.timeout, greenlet_spawn(read)):
+    while page := await within(database.timeout, read()):
         for one in page:
             yield one
 

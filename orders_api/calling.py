@@ -13,6 +13,7 @@ from fastapi.dependencies.utils import request_body_to_args, request_params_to_a
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 
 Call = Callable[[Request], Awaitable[Response]]
 
@@ -56,7 +57,7 @@ def shorter(route: APIRoute, dependencies: set[Callable[..., Any]]) -> Call | No
             values[field.name], found = field.validate(query, values, loc=("query",))
             errors += found or []
         if dependant.body_params:
-            body = await request.json() if await request.body() else None
+            body = await request.json() if await request.body() else PydanticUndefined
             more, found = await request_body_to_args(
                 body_fields=dependant.body_params, received_body=body, embed_body_fields=False
             )

@@ -3,8 +3,8 @@
 import asyncio
 import math
 import sqlite3
-from collections.abc import Callable, Collection, Coroutine, Generator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Generator
+from contextlib import asynccontextmanager, suppress
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -95,6 +95,9 @@ class Database:
             )
         if self.is_sqlite:
             event.listen(self.writer.sync_engine, "begin", _begin_immediate)
+        self._links: asyncio.LifoQueue[Link | None] = asyncio.LifoQueue()
+        for _ in range(settings.database_pool_size):
+            self._links.put_nowait(None)
 
     def _engine(self, **options: Any) -> AsyncEngine:
         if self.is_sqlite:
@@ -118,6 +121,51 @@ class Database:
             event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "handle_error", _leave_read_only_server)
         return engine
+
+    async def take(self) -> Link:
+        """Take a connection to read with; `give` it back, whatever happens.
+
+        Those given back stay open, and the last one is taken first. SQLAlchemy's pool is asked
+        for new ones only: to go through it takes as long as half of a statement.
+        """
+        try:
+            link = self._links.get_nowait()
+        except asyncio.QueueEmpty:
+            async with asyncio.timeout(self.timeout):
+                link = await self._links.get()
+        if link is None:
+            try:
+                link = Link(await greenlet_spawn(self.reader.sync_engine.connect))
+            except BaseException:
+                self._links.put_nowait(None)
+                raise
+        return link
+
+    async def give(self, link: Link) -> None:
+        kept: Link | None = link
+        try:
+            if link.connection.invalidated:
+                await self._drop_links()
+            if link.connection.invalidated or self.reader is self.writer:
+                kept = None
+                await greenlet_spawn(link.connection.close)
+        finally:
+            self._links.put_nowait(kept)
+
+    async def _drop_links(self) -> None:
+        """Give the connections that nobody uses to SQLAlchemy's pool, which knows the broken."""
+        for _ in range(self._links.qsize()):
+            if link := self._links.get_nowait():
+                await greenlet_spawn(link.connection.close)
+            self._links.put_nowait(None)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Link]:
+        link = await self.take()
+        try:
+            yield link
+        finally:
+            await self.give(link)
 
     async def promptly(self, work: Callable[[], Result]) -> Result:
         """Do work with a connection that has to wait for the database on SQLite, else seldom.
@@ -157,10 +205,9 @@ class Database:
 
     async def current_revision(self) -> str | None:
         """Read the revision of the database's schema; None if it was never migrated."""
-        async with self.reader.connect() as connection:
-            heads = await connection.run_sync(
-                lambda sync: MigrationContext.configure(sync).get_current_heads()
-            )
+        async with self.reading() as link:
+            context = await greenlet_spawn(MigrationContext.configure, link.connection)
+            heads = await greenlet_spawn(context.get_current_heads)
         return ", ".join(heads) or None
 
     async def migrate(self) -> None:
@@ -168,6 +215,7 @@ class Database:
         await asyncio.to_thread(migrate, self.url)
 
     async def dispose(self) -> None:
+        await self._drop_links()
         await self.reader.dispose()
         await self.writer.dispose()
         if self._anchor:
@@ -283,12 +331,11 @@ class Reader:
         return objects
 
     async def _read(self, shape: type[Shape], statement: Statement, values: Values) -> list[Shape]:
-        promptly = self.database.promptly
-        connection = await promptly(self.database.reader.sync_engine.connect)
+        link = await self.database.take()
         try:
-            return plan_of(shape).objects(*await Link(connection).rows(statement, values))
+            return plan_of(shape).objects(*await link.rows(statement, values))
         finally:
-            await promptly(connection.close)
+            await self.database.give(link)
 
 
 class Writer(AsyncSession):
@@ -339,7 +386,7 @@ class Writer(AsyncSession):
             ((table, (values,)),) = tables
             del values[key.key]
             statement = compiled(insert_and_tell_key(table), tuple(values))
-            ((made,),), _ = await link.rows(statement, values)
+            ((made,),) = await link.values(statement, values)
             setattr(one, key.key, made)
         elif self.database.is_sqlite:
             for table, rows in tables:

@@ -66,16 +66,13 @@ class Link:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.driver: Any = connection.connection.driver_connection
+        driver: Any = connection.connection.driver_connection
+        self.driver = driver
         self.is_sqlite = connection.dialect.name == "sqlite"
-
-    @property
-    def cursor(self) -> Any:
-        """The one cursor of a connection to PostgreSQL: to make another takes 20 microseconds."""
-        kept = self.connection.info
-        if "cursor" not in kept:
-            kept["cursor"] = self.driver.cursor()
-        return kept["cursor"]
+        if not self.is_sqlite:
+            # One cursor for each connection: to make another takes 20 microseconds.
+            self.cursor = connection.info.get("cursor") or driver.cursor()
+            connection.info["cursor"] = self.cursor
 
     async def rows(self, statement: Statement, values: Values) -> tuple[Iterable[Row], Loads]:
         """Run a statement that answers with rows, and give them and how to load their values."""
@@ -91,6 +88,16 @@ class Link:
         if statement.loads is None:
             statement.learn(description)
         return rows, statement.loads or ()
+
+    async def values(self, statement: Statement, values: Values) -> list[tuple[Any, ...]]:
+        """Run a statement, and give its rows of values as Python's."""
+        rows, loads = await self.rows(statement, values)
+        return [
+            tuple(load(v) if load else v for v, load in zip(row, loads, strict=True))
+            if loads
+            else tuple(row)
+            for row in rows
+        ]
 
     async def run(self, statement: Statement, *rows: Values) -> None:
         """Run a statement that answers with nothing, once for each of these rows of values."""

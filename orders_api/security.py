@@ -14,11 +14,12 @@ from uuid import UUID
 import anyio
 from fastapi import Depends, Request
 from pwdlib import PasswordHash
+from sqlalchemy import Connection, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import col, delete, select, update
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.util import greenlet_spawn
+from sqlmodel import Session, col, delete, select, update
 
-from orders_api.database import Writer, within
+from orders_api.database import Database, Writer, within
 from orders_api.errors import FORBIDDEN, TOO_MANY, UNAUTHORIZED, Problem
 from orders_api.models import SignInFailures, Token, User
 
@@ -71,14 +72,18 @@ async def authorize(request: Request, operation: str) -> Caller:
 
 async def _caller_of(request: Request, token: str) -> Caller:
     token_hash = hash_token(token)
-    query = select(Token.user_id).where(
-        Token.token_hash == token_hash, col(Token.expires) > datetime.now(UTC)
-    )
-    async with AsyncSession(request.app.state.database.reader) as read:
-        user_id = (await read.exec(query)).one_or_none()
-    if user_id is None:
+    database: Database = request.app.state.database
+    values = {"token_hash": token_hash, "now": datetime.now(UTC)}
+    async with database.reading() as link:
+        found = await link.values(database.statement(USER_OF_TOKEN), values)
+    if not found:
         raise _unauthorized("The token is wrong, expired or signed out")
-    return Caller(user_id, token_hash)
+    return Caller(found[0][0], token_hash)
+
+
+USER_OF_TOKEN = select(col(Token.user_id)).where(
+    col(Token.token_hash) == bindparam("token_hash"), col(Token.expires) > bindparam("now")
+)
 
 
 def _unauthorized(reason: str) -> Problem:
@@ -183,9 +188,8 @@ async def sign_in(request: Request, username: str, password: str) -> str:
     login_hash = hash_token(login)
     # The failures are read when the turn has come, so that attempts at once do not slip through.
     async with request.app.state.hashing_slots:
-        async with AsyncSession(request.app.state.database.reader) as read:
-            user = (await read.exec(select(User).where(User.login == login))).one_or_none()
-            failures = await read.get(SignInFailures, login_hash)
+        async with request.app.state.database.reading() as link:
+            user, failures = await greenlet_spawn(_look_up, link.connection, login, login_hash)
         blocked = failures is not None and failures.blocked_until > datetime.now(UTC)
         right = not blocked and await anyio.to_thread.run_sync(
             password_hash.verify, password, user.password_hash if user else _dummy_hash()
@@ -203,6 +207,14 @@ async def sign_in(request: Request, username: str, password: str) -> str:
         "The username or the password is wrong.",
         headers={"WWW-Authenticate": "Bearer"},
     )
+
+
+def _look_up(
+    connection: Connection, login: str, login_hash: str
+) -> tuple[User | None, SignInFailures | None]:
+    with Session(connection) as read:
+        user = read.exec(select(User).where(User.login == login)).one_or_none()
+        return user, read.get(SignInFailures, login_hash)
 
 
 async def _new_token(write: Writer, user: User, login_hash: str) -> str:

@@ -235,8 +235,8 @@ def test_export_reads_many_orders_at_a_time(client: TestClient, statements: Stat
 def test_database_that_cannot_be_read_is_answered_before_the_first_line(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail() -> None:
+    async def fail() -> None:
         raise TimeoutError
 
-    monkeypatch.setattr(database_of(client).reader.sync_engine, "connect", fail)
+    monkeypatch.setattr(database_of(client), "take", fail)
     problem(client.get("/orders/export"), 503, "unavailable")
