@@ -6,9 +6,11 @@ stream) is called by FastAPI itself.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import fields
+from inspect import iscoroutinefunction
 from typing import Any
 
 from fastapi import Request, Response, params
+from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.routing import APIRoute
@@ -17,11 +19,12 @@ from pydantic_core import PydanticUndefined
 
 Call = Callable[[Request], Awaitable[Response]]
 
-
 KNOWN = {
     *("path_params", "query_params", "body_params", "dependencies", "request_param_name"),
     *("name", "call", "path", "scope", "use_cache"),
 }
+
+OPTIONS = ("include", "exclude", "exclude_unset", "exclude_defaults", "exclude_none")
 
 
 def shorter(route: APIRoute, dependencies: set[Callable[..., Any]]) -> Call | None:
@@ -37,10 +40,15 @@ def shorter(route: APIRoute, dependencies: set[Callable[..., Any]]) -> Call | No
         for field in fields(dependant)
         if field.name not in KNOWN and getattr(dependant, field.name)
     }
+    answers_otherwise = not isinstance(route.response_class, DefaultPlaceholder) or any(
+        getattr(route, f"response_model_{option}") for option in OPTIONS
+    )
     is_streamed = route.is_json_stream or route.stream_item_field
     is_form = any(isinstance(field.field_info, params.Form) for field in dependant.body_params)
     if (
         others
+        or not iscoroutinefunction(call)
+        or answers_otherwise
         or is_form
         or is_streamed
         or not {dependency.call for dependency in dependant.dependencies} <= dependencies

@@ -154,17 +154,22 @@ class Database:
 
     async def _drop_links(self) -> None:
         """Give the connections that nobody uses to SQLAlchemy's pool, which knows the broken."""
-        for _ in range(self._links.qsize()):
-            if link := self._links.get_nowait():
-                await greenlet_spawn(link.connection.close)
+        links = [self._links.get_nowait() for _ in range(self._links.qsize())]
+        for _ in links:
             self._links.put_nowait(None)
+        for link in links:
+            if link:
+                await greenlet_spawn(link.connection.close)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Link]:
+        """Read with what SQLAlchemy has for it, too."""
         link = await self.take()
         try:
             yield link
         finally:
+            if link.connection.in_transaction():  # of which a database in autocommit knows nothing
+                await greenlet_spawn(link.connection.rollback)
             await self.give(link)
 
     async def promptly(self, work: Callable[[], Result]) -> Result:
@@ -187,10 +192,11 @@ class Database:
         self, shape: type[SQLModel], keyset: Keyset, conditions: list[ColumnElement[bool]]
     ) -> tuple[Statement, dict[str, Any]]:
         """Give the compiled query of a page, and the values of its conditions."""
+        # Conditions of the same form have equal keys, whatever the values are.
         keys = [condition._generate_cache_key() for condition in conditions]
-        form = (shape, keyset.sort, *(key.key for key in keys if key))
+        form = (shape, keyset.sort, *(key and key.key for key in keys))
         binds = [bind for key in keys if key for bind in key.bindparams]
-        if form not in self._listings:
+        if form not in self._listings or None in form:
             clause = plan_of(shape).select(
                 *conditions,
                 order=[column.key for column in keyset.columns],
@@ -369,6 +375,8 @@ class Writer(AsyncSession):
 
     async def read(self, shape: type[Shape], keys: Collection[Any]) -> dict[Any, Shape]:
         """Read the objects that have these keys, by their keys."""
+        if not keys:
+            return {}
         # Few sizes make few statements, which both sides keep: a key may be there more than once.
         padded = [*keys, *[next(iter(keys))] * ((1 << (len(keys) - 1).bit_length()) - len(keys))]
         statement = self.database.statement(by_keys(shape, len(padded)))
@@ -381,7 +389,7 @@ class Writer(AsyncSession):
         """Insert the rows of an object, and say in the Location header where it is from now on."""
         link, compiled = await self.link(), self.database.statement
         key = plan_of(type(one)).key
-        tables = rows_of(one)
+        tables = [(table, rows) for table, rows in rows_of(one) if rows]
         if getattr(one, key.key) is None:  # the database makes it
             ((table, (values,)),) = tables
             del values[key.key]

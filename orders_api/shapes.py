@@ -234,7 +234,7 @@ def plan_of(shape: type[SQLModel]) -> Plan:
     start = 3 + len(plan.columns)
     children = []
     for name, nested in lists:
-        child = Children(name, nested, _plan(nested, start), relationships[name])
+        child = Children(name, nested, _plan(_listless(nested), start), relationships[name])
         children.append(child)
         start += len(child.plan.columns)
     return replace(plan, children=tuple(children))
@@ -256,8 +256,14 @@ def by_keys(shape: type[SQLModel], count: int) -> Query:
     )
 
 
+def _listless(shape: type[SQLModel]) -> type[SQLModel]:
+    if any(is_list for _, _, is_list in _nested(shape)):
+        raise TypeError(f"{shape.__name__} has a list, so it cannot be nested in another class")
+    return shape
+
+
 def _plan(shape: type[SQLModel], start: int) -> Plan:
-    """Plan to read an Out class without its lists, from rows in which it begins at `start`."""
+    """Plan to read an Out class but for its lists, from rows in which it begins at `start`."""
     table = table_of(shape).__table__
     columns, source, recipe = _select(shape, table, table, start)
     names = tuple(name for name in shape.model_fields if name in table.c)
@@ -280,7 +286,7 @@ def _select(
     members |= {name: place for place, name in enumerate(names, start)}
     for name, other, is_list in _nested(shape):
         if not is_list:
-            target = table_of(other).__table__.alias()
+            target = table_of(_listless(other)).__table__.alias()
             pairs = relationships[name].local_remote_pairs
             source = source.join(target, *(own.c[a.key] == target.c[b.key] for a, b in pairs))
             more, source, members[name] = _select(other, target, source, start + len(columns))

@@ -1,0 +1,106 @@
+"""What is read and inserted without SQLAlchemy's Connection is as right as with it."""
+
+from typing import Annotated, Any
+
+import psycopg
+import pytest
+from fastapi import Header
+from fastapi.testclient import TestClient
+from sqlalchemy import event
+
+from orders_api.app import create_app
+from orders_api.models import OrderDetail, OrderOut, StoreOut
+from orders_api.routing import Router
+from orders_api.settings import Settings
+from orders_api.shapes import plan_of, table_of
+from tests.conftest import Postgres, database_of, local_client
+from tests.samples import new_order, new_product, new_store, problem
+
+needs_postgresql = pytest.mark.skipif(Postgres.url is None, reason="needs PostgreSQL")
+
+
+class Wish(StoreOut):
+    orders: list[OrderDetail]
+
+
+def test_list_within_a_list_is_refused() -> None:
+    with pytest.raises(TypeError, match="OrderDetail has a list"):
+        plan_of(Wish)
+
+
+def test_out_class_finds_its_table() -> None:
+    assert table_of(OrderOut) is table_of(OrderDetail)
+
+
+def test_filter_is_compiled_once_for_all_its_values(client: TestClient) -> None:
+    stores = [new_store(client, name=name, city=name) for name in ("Porto", "Faro", "Braga")]
+    compiled = database_of(client)._listings
+    for store in stores:
+        assert client.get("/stores", params={"city": store["city"]}).json() == [store]
+    before = len(compiled)
+    for store in stores:
+        path = f"/stores?q={store['name'][:2].upper()}&city={store['city']}"
+        assert client.get(path).json() == [store]
+    assert len(compiled) == before + 1
+
+
+def test_product_deleted_while_it_is_ordered_is_422(database_url: str, client: TestClient) -> None:
+    if database_url.startswith("sqlite"):
+        pytest.skip("SQLite has one writer at a time, so nothing can be deleted meanwhile.")
+    product, other = new_product(client), new_product(client, name="Atlas", price=5)
+    engine = database_of(client).writer.sync_engine
+
+    def delete(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "INSERT INTO orders" in statement:
+            with psycopg.connect(database_url) as connection:
+                connection.execute("DELETE FROM products WHERE name = 'Atlas'")
+
+    event.listen(engine, "before_cursor_execute", delete)
+    try:
+        items = [{"productId": one["productId"], "quantity": 1} for one in (product, other)]
+        response = client.post("/orders", json={"items": items})
+    finally:
+        event.remove(engine, "before_cursor_execute", delete)
+    problem(response, 422, "impossible")
+    assert client.get("/orders").json() == []
+    new_order(client, (product, 1))
+
+
+@needs_postgresql
+def test_broken_connections_are_replaced() -> None:
+    assert Postgres.url
+    with local_client(create_app(Settings(database_url=Postgres.url))) as client:
+        database = database_of(client)
+        assert client.portal is not None
+        # Three at once, so that three connections are kept.
+        links = [client.portal.call(database.take) for _ in range(3)]
+        for link in links:
+            client.portal.call(database.give, link)
+        with psycopg.connect(Postgres.url, autocommit=True) as connection:
+            processes = [link.driver.info.backend_pid for link in links]
+            connection.execute("SELECT pg_terminate_backend(p) FROM unnest(%s) p", [processes])
+        problem(client.get("/stores"), 503, "unavailable")
+        assert [client.get("/stores").status_code for _ in range(3)] == [200, 200, 200]
+
+
+def test_endpoint_may_ask_for_what_only_fastapi_gives() -> None:
+    router = Router(prefix="/extras", tags=["extras"])
+
+    @router.get("/sync")
+    def get_sync() -> dict[str, int]:
+        return {"answer": 42}
+
+    @router.get("/header")
+    async def get_header(user_agent: Annotated[str, Header()]) -> str:
+        return user_agent
+
+    @router.get("/excluding", response_model_exclude={"secret"})
+    async def get_excluding() -> dict[str, int]:
+        return {"answer": 42, "secret": 1}
+
+    app = create_app(Settings(database_url="sqlite://"))
+    app.include_router(router)
+    with local_client(app) as client:
+        assert client.get("/extras/sync").json() == {"answer": 42}
+        assert client.get("/extras/header", headers={"user-agent": "curl"}).json() == "curl"
+        assert client.get("/extras/excluding").json() == {"answer": 42}
