@@ -31,6 +31,7 @@ PUBLIC = {
     "get_ready",
     "list_stores",
     "get_store",
+    "list_store_products",
     "list_products",
     "get_product",
     "create_token",
