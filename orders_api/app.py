@@ -12,6 +12,7 @@ import fastapi_offline
 import sqlalchemy.exc
 from alembic.util import CommandError
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import iter_route_contexts
 from fastapi_offline import FastAPIOffline
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -75,6 +76,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_api_route(
             prefix, service.index, response_model=service.Index, include_in_schema=False
         )
+    paths = {str(route.path) for route in iter_route_contexts(app.routes)}
+    app.state.fixed_paths = {path for path in paths if "{" not in path}
     add_error_handlers(app)
     limits = {f"{prefix}/products/import": settings.max_import_bytes}
     app.add_middleware(RequestContext, max_body_bytes=settings.max_body_bytes, limits=limits)
@@ -107,6 +110,8 @@ SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 class RequestContext:
     """Gives each request its id, its size limit, its line in the log, and 500 if all else fails.
 
+    `HEAD` is answered as `GET` is. What the client sent is `request.state.method`.
+
     FastAPI's own `max_body_size` answers a declared size that is too large with plain text,
     past every handler; here it is problem+json like all errors.
     """
@@ -129,11 +134,15 @@ class RequestContext:
         request_id = tag.decode()
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
+        state["method"] = method = scope["method"]
         state["statements"] = 0
         request_state.set(state)
         if b"range" in headers:
             # It may be ignored (RFC 9110, 14.2); files would answer a wrong one with plain text.
             scope["headers"] = [header for header in scope["headers"] if header[0] != b"range"]
+        if method == "HEAD":
+            # The server looks into the scope that is its own, and leaves out the body.
+            scope = {**scope, "method": "GET"}
         status = 0
         received = 0
 

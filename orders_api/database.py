@@ -3,7 +3,7 @@
 import asyncio
 import math
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -189,7 +189,7 @@ class Database:
         return self._statements[clause]
 
     def listing(
-        self, shape: type[SQLModel], keyset: Keyset, conditions: list[ColumnElement[bool]]
+        self, shape: type[SQLModel], keyset: Keyset, conditions: Sequence[ColumnElement[bool]]
     ) -> tuple[Statement, dict[str, Any]]:
         """Give the compiled query of a page, and the values of its conditions."""
         # Conditions of the same form have equal keys, whatever the values are.
@@ -322,12 +322,17 @@ class Reader:
             raise Problem.not_found(table_of(shape))
         return objects[0]
 
-    async def page(self, shape: type[Shape], page: Page) -> list[Shape]:
-        """Read one page of a list, oldest first unless sorted; a Link header names the next."""
+    async def page(
+        self, shape: type[Shape], page: Page, *conditions: ColumnElement[bool]
+    ) -> list[Shape]:
+        """Read one page of a list, oldest first unless sorted; a Link header names the next.
+
+        `conditions` are those beside the page's own.
+        """
         keyset = Keyset.of(table_of(shape), page.sort_order)
-        conditions = [*page.conditions()]
+        conditions = (*conditions, *page.conditions())
         if page.after is not None:
-            conditions.append(keyset.beyond(page.after))
+            conditions += (keyset.beyond(page.after),)
         statement, values = self.database.listing(shape, keyset, conditions)
         objects = await self._read(shape, statement, values | {"limit": page.limit + 1})
         if len(objects) > page.limit:
@@ -420,10 +425,14 @@ class Writer(AsyncSession):
 
 
 class Work:
-    """All that one request does with the database: it happens whole, or not at all."""
+    """All that one request does with the database: it happens whole, or not at all.
 
-    def __init__(self, request: Request) -> None:
+    If it is not to be kept, it is undone at the end, after all that the database could refuse.
+    """
+
+    def __init__(self, request: Request, keep: bool = True) -> None:
         self.request = request
+        self.keep = keep
 
     @cached_property
     def writer(self) -> Writer:
@@ -441,8 +450,10 @@ class Work:
 
         def end() -> None:
             with session:
-                if kind is None:
+                if kind is None and self.keep:
                     session.commit()
+                elif kind is None:
+                    session.flush()  # the last statements, which the database may refuse
 
         await greenlet_spawn(end)
 

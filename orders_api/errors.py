@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any, get_args
 
 import sqlalchemy.exc
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
@@ -97,7 +97,10 @@ UNAUTHORIZED = Kind(
 FORBIDDEN = Kind("forbidden", 403, "Not allowed", "You may change or delete no user but yourself.")
 NOT_FOUND = Kind("not-found", 404, "Not found", "There is no object with this id.")
 METHOD_NOT_ALLOWED = Kind(
-    "method-not-allowed", 405, "Method not allowed", "/stores does not take PUT, only GET, POST."
+    "method-not-allowed",
+    405,
+    "Method not allowed",
+    "/stores does not take PUT, only GET, HEAD, OPTIONS, POST.",
 )
 ALREADY_EXISTS = Kind(
     "already-exists", 409, "Already exists", "Another one with the same name exists already."
@@ -222,7 +225,7 @@ def from_http_exception(error: HTTPException, request: Request) -> Problem:
         allowed = ", ".join(sorted(_allowed_methods(request)))
         return Problem(
             METHOD_NOT_ALLOWED,
-            f"{path} does not take {request.method}, only {allowed}.",
+            f"{path} does not take {request.state.method}, only {allowed}.",
             headers={"Allow": allowed},
         )
     if error.status_code == 404:
@@ -237,12 +240,15 @@ def from_http_exception(error: HTTPException, request: Request) -> Problem:
 
 def _allowed_methods(request: Request) -> set[str]:
     """Collect the methods of every route on the path (each route alone knows only its own)."""
-    return {
-        method
+    routes = [
+        route
         for route in iter_route_contexts(request.app.routes)
         if route.matches(request.scope)[0] != Match.NONE
-        for method in route.methods or ("GET", "HEAD")  # mounted files have no list of methods
-    }
+    ]
+    own = [route for route in routes if route.path == request.scope["path"]]
+    # Mounted files have no list of methods.
+    methods = {method for route in own or routes for method in route.methods or ("GET",)}
+    return methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
 
 
 # --- Invalid input -------------------------------------------------------------------------
@@ -464,10 +470,12 @@ def problem_of(error: Exception, request: Request) -> Problem | None:
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every exception that has an answer; the rest reaches the middleware as a 500."""
 
-    async def answer(request: Request, error: Exception) -> JSONResponse:
+    async def answer(request: Request, error: Exception) -> Response:
         problem = problem_of(error, request)
         if problem is None:
             raise error
+        if problem.kind is METHOD_NOT_ALLOWED and request.method == "OPTIONS":
+            return Response(status_code=204, headers=problem.headers)
         if problem.status_code == 503 and not isinstance(error, Problem):
             cause = getattr(error, "orig", None) or repr(error)
             log.warning("%s [%s] %s", problem.detail, request.state.request_id, cause)

@@ -90,7 +90,7 @@ def log_request(scope: Scope, status: int, seconds: float) -> None:
     """Write the line of the access log for a request; `status` is 0 if there was no answer."""
     state = scope["state"]
     fields = {
-        "method": scope["method"],
+        "method": state["method"],
         # Without the query, which may hold what is nobody's business.
         "path": scope["raw_path"].decode("ascii", "backslashreplace"),
         "status": status,

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from orders_api.bulk import MEDIA_TYPES
 from orders_api.errors import MEDIA_TYPE, Problem, ProblemOut
+from orders_api.preferences import MINIMAL, ROLLBACK
 
 Object = dict[str, Any]
 
@@ -29,6 +30,10 @@ HEADERS: dict[str, Object] = {
     },
     "Link": {
         "description": 'The whole URL of the next page, if more follow, as `<…>; rel="next"`.',
+        "schema": {"type": "string"},
+    },
+    "Preference-Applied": {
+        "description": "Those of the preferences in `Prefer` that the answer goes by.",
         "schema": {"type": "string"},
     },
     "Idempotent-Replayed": {
@@ -80,6 +85,21 @@ IF_NONE_MATCH: Object = {
 }
 
 
+def _prefer(*words: str) -> Object:
+    description = f"{' '.join(words)} Other preferences are ignored (RFC 7240)."
+    return {
+        "name": "Prefer",
+        "in": "header",
+        "description": description,
+        "schema": {"type": "string"},
+    }
+
+
+ROLLS_BACK = f"`{ROLLBACK}`: do it for an answer as always, and keep nothing of it."
+PREFER = _prefer(ROLLS_BACK)
+PREFER_MINIMAL = _prefer(ROLLS_BACK, f"`{MINIMAL}`: answer without a body.")
+
+
 def complete_document(app: FastAPI) -> None:
     """Add problems, headers, links and examples to what FastAPI documents by itself."""
     make = app.openapi
@@ -104,17 +124,19 @@ def _complete(document: Object) -> None:
     for path, item in document["paths"].items():
         for method, operation in item.items():
             responses = operation["responses"]
-            parameters = list(_request_headers(path, method, responses))
+            parameters = list(_request_headers(path, method, operation))
             if parameters:
                 operation["parameters"] = operation.get("parameters", []) + parameters
             if IF_NONE_MATCH in parameters:
                 responses["304"] = {"description": "Not modified"}
+            if PREFER_MINIMAL in parameters and "201" not in responses:
+                responses["204"] = {"description": f"Done, if it is to be `{MINIMAL}`"}
             if "201" in responses:
                 responses["201"]["links"] = dict(_links(document["paths"], path))
             for status, response in responses.items():
                 response["headers"] = {
                     name: {"$ref": f"#/components/headers/{name}"}
-                    for name in _response_headers(path, status, response)
+                    for name in _response_headers(path, status, response, parameters)
                 }
                 for media_type, body in response.get("content", {}).items():
                     if media_type == "application/json":
@@ -141,22 +163,31 @@ def _name_what_is_invalid(operation: Object) -> None:
     example["value"] = Problem.invalid([error]).content(example["value"]["requestId"])
 
 
-def _request_headers(path: str, method: str, responses: Object) -> Iterator[Object]:
-    if "201" in responses:
+def _request_headers(path: str, method: str, operation: Object) -> Iterator[Object]:
+    creates = "201" in operation["responses"]
+    if creates:
         yield IDEMPOTENCY_KEY
     if path.endswith("}"):
         yield IF_NONE_MATCH if method == "get" else IF_MATCH
+    if method != "get" and "security" in operation:
+        yield PREFER_MINIMAL if creates or method in {"patch", "put"} else PREFER
 
 
-def _response_headers(path: str, status: str, response: Object) -> Iterator[str]:
+def _response_headers(
+    path: str, status: str, response: Object, parameters: list[Object]
+) -> Iterator[str]:
     yield "X-Request-ID"
+    if status < "300" and (PREFER in parameters or PREFER_MINIMAL in parameters):
+        yield "Preference-Applied"
     match status, response:
         case "201", _:
             yield from ("Location", "ETag", "Idempotent-Replayed")
-        case "200", _ if "{" in path:
+        case "200", _ if path.endswith("}"):
             yield "ETag"
         case "200", {"content": {"application/json": {"schema": {"type": "array"}}}}:
             yield "Link"
+        case "204", _ if PREFER_MINIMAL in parameters:
+            yield "ETag"
         case "304" | "412", _:
             yield "ETag"
         case "401", _:

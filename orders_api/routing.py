@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from pydantic.alias_generators import to_camel
 from sqlalchemy import UniqueConstraint
 from sqlmodel import SQLModel
+from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
@@ -43,6 +44,7 @@ from orders_api.errors import (
     Problem,
     is_retried,
 )
+from orders_api.preferences import MINIMAL, ROLLBACK, applied, preferred
 from orders_api.security import PUBLIC, Who, authorize
 from orders_api.strict_json import parse_json
 
@@ -70,26 +72,39 @@ class Route(APIRoute):
         is_form = self.body_field and isinstance(self.body_field.field_info, params.Form)
         media_types = FORMS if is_form else [JSON]
 
-        is_single = "{" in self.path or self.status_code == 201
+        is_item = self.path.endswith("}")
+        is_single = is_item or self.status_code == 201
+        preferences: list[str] = []
+        if self.methods != {"GET"} and self.name not in PUBLIC:
+            preferences += [ROLLBACK]
+            preferences += [MINIMAL] * (is_single and self.status_code != 204)
         takes_lines = "requestBody" in (self.openapi_extra or {})
 
         async def answer(request: Request) -> Response:
             """Do all of a request in one transaction, which is committed before the response."""
-            async with Work(request) as work:
+            asked: list[str] = []
+            if preferences and "prefer" in request.headers:
+                asked = preferred(request, preferences)
+            async with Work(request, keep=ROLLBACK not in asked) as work:
                 repeatable = self.status_code == 201 and idempotency.HEADER in request.headers
                 first = await idempotency.replay(request, work.writer) if repeatable else None
                 response = first or await handle(request)
                 response.headers.update(request.state.headers)
                 if isinstance(response, StreamingResponse):
-                    response.body_iterator = await _started(response.body_iterator)
+                    only_started = request.state.method == "HEAD"
+                    response.body_iterator = await _started(response.body_iterator, only_started)
                 if response.status_code == 204:
                     del response.headers["content-type"]
                 if repeatable and not first:
                     await idempotency.remember(request, work.writer, response)
-            return tag(request, response) if is_single and response.body else response
+            if is_single and response.body:
+                response = tag(request, response)
+            return applied(asked, response) if asked else response
 
         async def strictly(request: Request) -> Response:
             request = StrictRequest(request.scope, request.receive)
+            if is_item and request.scope["path"] in request.app.state.fixed_paths:
+                raise HTTPException(405)  # `/products/import`, which is no id of a product
             request.state.caller = await authorize(request, self.name)
             _check_query(request, known)
             if self.body_field:
@@ -108,13 +123,15 @@ class Route(APIRoute):
         return strictly
 
 
-async def _started(stream: AsyncIterable[Any]) -> AsyncIterator[Any]:
+async def _started(stream: AsyncIterable[Any], only_started: bool) -> AsyncIterator[Any]:
     """Wait for the first part of a stream, so that what fails at once is answered as it should."""
     parts = aiter(stream)
     first = await anext(parts, b"")
 
     async def whole() -> AsyncIterator[Any]:
         yield first
+        if only_started:
+            return
         async for part in parts:
             yield part
 

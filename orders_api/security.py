@@ -32,6 +32,7 @@ PUBLIC = {
     "get_ready",
     "list_stores",
     "get_store",
+    "list_store_products",
     "list_products",
     "get_product",
     "create_token",

@@ -40,8 +40,12 @@ Query = Select[Any] | CompoundSelect[Any]
 
 @cache
 def table_of(shape: type[SQLModel]) -> Any:
-    """Find the table that an Out class shows: the one that the class, or a base of it, leads to."""
-    for base in shape.__mro__:
+    """Find the table that an Out class shows: the one that the class, or a base of it, leads to.
+
+    An In class shows none: TypeError.
+    """
+    # SQLModel itself leads to every table.
+    for base in shape.__mro__[: shape.__mro__.index(SQLModel)]:
         for candidate in (base, *base.__subclasses__()):
             if isinstance(candidate, type) and "__table__" in vars(candidate):
                 return candidate

@@ -26,6 +26,7 @@ PUBLIC = {
     "GET /ready",
     "GET /stores",
     "GET /stores/{storeId}",
+    "GET /stores/{storeId}/products",
     "GET /products",
     "GET /products/{productId}",
     "POST /token",

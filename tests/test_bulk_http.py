@@ -232,6 +232,16 @@ def test_export_reads_many_orders_at_a_time(client: TestClient, statements: Stat
     assert len(statements) == 2 + 1  # two pages, and then none
 
 
+def test_head_of_an_export_does_not_read_it_all(client: TestClient, statements: Statements) -> None:
+    one = new_product(client)
+    for _ in range(101):
+        new_order(client, (one, 1))
+    statements.texts.clear()
+    response = client.head("/orders/export")
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/jsonl")
+    assert len(statements) == 1
+
+
 def test_database_that_cannot_be_read_is_answered_before_the_first_line(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,10 +32,10 @@ def test_unknown_path_is_404(client: TestClient) -> None:
 def test_wrong_method_is_405_with_every_allowed_one(client: TestClient) -> None:
     response = client.put("/stores", json=STORE)
     problem(response, 405, "method-not-allowed")
-    assert response.headers["allow"] == "GET, POST"
+    assert response.headers["allow"] == "GET, HEAD, OPTIONS, POST"
     response = client.post("/stores/01a1fab7-dbdc-74d8-8e14-fd8c30a0df91", json=STORE)
     problem(response, 405, "method-not-allowed")
-    assert response.headers["allow"] == "DELETE, GET, PATCH"
+    assert response.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
 
 
 @pytest.mark.parametrize(

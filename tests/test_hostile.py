@@ -470,12 +470,15 @@ TABLE = [
       for path in (f"/stores/{KEY}", f"/products/{KEY}", f"/coupons/{KEY}", f"/users/{KEY}")),
     # Methods.
     *(wire(405, start) for start in (
-        "PUT /stores", "DELETE /stores", "PATCH /stores/", "TRACE /stores", "OPTIONS /stores",
+        "PUT /stores", "DELETE /stores", "PATCH /stores/", "TRACE /stores",
         "CONNECT /stores", "PROPFIND /stores", "QUERY /stores", "POST /stores/{storeId}", "POST /health",
         "PATCH /orders/{orderId}", "PUT /orders/{orderId}", "DELETE /orders/{orderId}", "GET /token",
         "PUT /users/{userId}", "DELETE /todos", "POST /openapi.json", "TRACE /", "POST /docs",
-        "POST /docs/static/favicon.png", "OPTIONS /docs/static/favicon.png")),
-    wire(404, "OPTIONS *"),
+        "POST /docs/static/favicon.png", "DELETE /products/import", "GET /products/import",
+        "PATCH /orders/export")),
+    *(wire(204, f"OPTIONS {path}") for path in (
+        "/stores", "/stores/{storeId}", "/stores/7", "/token", "/", "/docs", "/docs/static/favicon.png")),
+    *(wire(404, f"OPTIONS {path}") for path in ("*", "/nope", "/stores/{storeId}/nope")),
     # Headers.
     *(wire(404, "GET /nope", f"X-Request-ID:{value}")
       for value in ("", " ", " a b", " \xff", ' "', " <b>", " a\tb", " %0a", " " + "a" * 129)),
@@ -504,6 +507,8 @@ TABLE = [
     *(wire(200, "GET /stores/{storeId}", f"If-None-Match: {tag}")
       for tag in ("", '"', '"x"', 'W/"', "**", '*, "x"', ", ,", "\xff", '"' * 9999)),
     wire(304, "GET /stores/{storeId}", "If-None-Match: *"),
+    *(sent(201, "POST /todos", '{"task": "A"}', JSON_TYPE, ("Prefer", f"tx=rollback{more}"), name=f"Prefer: {more}")
+      for more in ("", "," * 60_000, ', a="b', ', "' + "\\" * 60_000, "; a=\xff", ", tx=commit")),
     # Sizes: what is too large is refused by what it says of itself, or else when it is.
     wire(413, "POST /stores", "Content-Length: 10000000000"),
     wire(413, "POST /nope", "Content-Length: 1048577", "Expect: 100-continue"),
@@ -659,6 +664,36 @@ def test_value_at_the_edge_is_kept_as_it_is(
     assert created.status == 201, created.body
     assert member == "items" or json.loads(created.body)[member] == value
     assert server.client.get(created.headers["location"]).content == created.body
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/", 200),
+        ("/stores", 200),
+        ("/stores/{storeId}", 200),
+        ("/orders/export", 200),
+        ("/docs/static/favicon.png", 200),
+        ("/nope", 404),
+        ("/token", 405),
+        ("/stores?x=1", 422),
+    ],
+)
+def test_after_the_answer_to_head_comes_the_next_one(
+    server: Server, path: str, status: int
+) -> None:
+    """Whatever its Content-Length, no byte of a body is between them."""
+    requests = f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    requests += "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with server.connect() as connection:
+        connection.sendall(server.filled(requests.encode()))
+        with connection.makefile("rb") as answers:
+            first, *others = answers.read().split(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 %d " % status)
+    assert [other.partition(b"\r\n")[0] for other in others] == [
+        b"HTTP/1.1 200 OK",
+        b'{"status":"ok"}',
+    ]
 
 
 @pytest.mark.parametrize("headers", ["Content-Length: 9", "Transfer-Encoding: chunked"])

@@ -176,7 +176,7 @@ def test_each_parameter_is_named_as_the_client_sends_it(document: dict[str, Any]
         for name, operation in operations(document).items()
     }
     assert names["GET /products"] == [
-        "limit", "after", "storeId", "q", "minPrice", "maxPrice", "sort",
+        "limit", "after", "q", "minPrice", "maxPrice", "sort", "storeId",
     ]  # fmt: skip
     assert names["GET /orders"] == [
         "limit", "after", "productId", "couponCode", "since", "until", "sort",

@@ -275,19 +275,60 @@ def test_unknown_query_parameter_is_refused(client: TestClient, operation: str) 
     assert {"parameter": "nonsense", "detail": detail} in answer["errors"]
 
 
+def allowed(path: str) -> str:
+    taken = {method.upper() for method in DOCUMENT["paths"][path]}
+    return ", ".join(sorted(taken | {"OPTIONS"} | ({"HEAD"} if "GET" in taken else set())))
+
+
 @pytest.mark.parametrize("path", DOCUMENT["paths"])
 def test_other_methods_are_405_with_those_allowed(client: TestClient, path: str) -> None:
-    path = re.sub(r"\{\w+\}", UNKNOWN, path)
-    taken = {
-        method.upper()
-        for template, item in DOCUMENT["paths"].items()
-        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path)
-        for method in item
-    }
-    for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - taken:
-        response = client.request(method, path)
-        problem(response, 405, "method-not-allowed")
-        assert set(response.headers["allow"].split(", ")) - {"HEAD", "OPTIONS"} == taken
+    for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} - {*allowed(path).split(", ")}:
+        response = client.request(method, re.sub(r"\{\w+\}", UNKNOWN, path))
+        assert response.headers["allow"] == allowed(path)
+        if method == "HEAD":
+            assert (response.status_code, response.content) == (405, b"")
+        else:
+            detail = problem(response, 405, "method-not-allowed")["detail"]
+            assert f"does not take {method}, only {allowed(path)}." in detail
+
+
+@pytest.mark.parametrize("path", DOCUMENT["paths"])
+def test_options_tell_everybody_the_methods(client: TestClient, path: str) -> None:
+    """They tell nothing of what is stored."""
+    for concrete in (re.sub(r"\{\w+\}", UNKNOWN, path), re.sub(r"\{\w+\}", "nonsense", path)):
+        response = client.options(concrete, headers={"host": "api.example"})
+        assert (response.status_code, response.content) == (204, b"")
+        assert response.headers["allow"] == allowed(path)
+        assert "content-type" not in response.headers
+
+
+GETS = sorted(path for path, item in DOCUMENT["paths"].items() if "get" in item)
+
+
+@pytest.mark.parametrize("path", [*GETS, "/stores/", "/stores?limit=1", "/docs", "/openapi.json"])
+def test_head_is_answered_as_get_without_the_body(client: TestClient, path: str) -> None:
+    known: Json = {}
+    for resource in RESOURCES:  # two of each, so that a page of one has a next one
+        known |= resource.new(client) | resource.new(client)
+    path = path.format_map(known)
+    for headers in ({}, {"if-none-match": "*"}, {"host": "api.example"}):
+        headers["x-request-id"] = "a"
+        expected = client.get(path, headers=headers)
+        response = client.head(path, headers=headers)
+        assert (response.status_code, response.content) == (expected.status_code, b"")
+        assert response.headers == expected.headers
+        if headers == {"x-request-id": "a"}:
+            assert expected.status_code == 200
+            assert int(response.headers.get("content-length", "0")) == len(expected.content) or (
+                path == "/orders/export"
+            )
+
+
+def test_head_of_what_is_missing_is_404(client: TestClient) -> None:
+    for path in ("/nope", f"/stores/{UNKNOWN}"):
+        response = client.head(path)
+        assert (response.status_code, response.content) == (404, b"")
+        assert response.headers["content-type"] == "application/problem+json"
 
 
 # --- Changing and deleting -----------------------------------------------------------------

@@ -81,3 +81,36 @@ def test_q_is_text_in_any_case_and_never_a_pattern(client: TestClient) -> None:
         for q in expected
     }
     assert found == expected
+
+
+def test_products_of_a_store_are_listed_as_by_its_id(client: TestClient) -> None:
+    store, other = new_store(client), new_store(client, name="Other")
+    for name, price in (("A", 3), ("B", 1), ("C", 2)):
+        new_product(client, store, name=name, price=price)
+    new_product(client, other)
+    path = f"/stores/{store['storeId']}/products"
+    for query in ("", "sort=price", "q=b", "minPrice=2&sort=-name", "limit=2"):
+        response = client.get(f"{path}?{query}")
+        expected = client.get(f"/products?storeId={store['storeId']}&{query}")
+        assert (response.status_code, response.content) == (200, expected.content)
+        assert "etag" not in response.headers
+    names = [product["name"] for product in client.get(f"{path}?sort=price").json()]
+    assert names == ["B", "C", "A"]
+
+
+def test_products_of_a_store_come_in_pages(client: TestClient) -> None:
+    store = new_store(client)
+    products = [new_product(client, store, name=name) for name in "ABC"]
+    new_product(client, new_store(client))
+    response = client.get(f"/stores/{store['storeId']}/products?limit=2")
+    assert response.json() == products[:2]
+    rest = client.get(response.links["next"]["url"])
+    assert (rest.json(), "link" in rest.headers) == (products[2:], False)
+
+
+def test_products_of_a_store_that_is_not_there_are_404(client: TestClient) -> None:
+    store = new_store(client)
+    assert client.get(f"/stores/{store['storeId']}/products").json() == []
+    client.delete(f"/stores/{store['storeId']}")
+    problem(client.get(f"/stores/{store['storeId']}/products"), 404, "not-found")
+    problem(client.get(f"/stores/{store['storeId']}/products?storeId=x"), 422, "invalid")

@@ -30,8 +30,9 @@ SkipBad = Annotated[
 ProductId = Annotated[UUID, Path(alias="productId", description="The product's id.")]
 
 
-class ProductPage(Page):
-    store_id: Annotated[UUID | None, Filter(lambda value: col(Product.store_id) == value)] = None
+class StoreProductPage(Page):
+    """The products of one store."""
+
     q: Annotated[
         SearchText | None,
         Filter(
@@ -45,6 +46,10 @@ class ProductPage(Page):
     min_price: Annotated[Money | None, Filter(lambda value: col(Product.price) >= value)] = None
     max_price: Annotated[Money | None, Filter(lambda value: col(Product.price) <= value)] = None
     sort: Literal["name", "-name", "price", "-price"] | None = None
+
+
+class ProductPage(StoreProductPage):
+    store_id: Annotated[UUID | None, Filter(lambda value: col(Product.store_id) == value)] = None
 
 
 @router.get("")

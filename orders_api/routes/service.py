@@ -93,7 +93,8 @@ def page(request: Request, root: str, found: Index) -> str:
 def collections(app: FastAPI) -> list[str]:
     """Name all that can be listed."""
     lists = [r for r in iter_route_contexts(app.routes) if str(r.name).startswith("list_")]
-    return [str(route.path).rpartition("/")[2] for route in lists if route.include_in_schema]
+    paths = [str(route.path) for route in lists if route.include_in_schema]
+    return [path.rpartition("/")[2] for path in paths if "{" not in path]
 
 
 @router.get("/health")

@@ -1,0 +1,288 @@
+"""`Prefer` (RFC 7240): requests that are only tried, and answers without a body."""
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlmodel import SQLModel
+
+from tests.conftest import database_of
+from tests.resources import OPERATIONS, Resource, each_resource
+from tests.samples import (
+    STORE,
+    Json,
+    new_coupon,
+    new_product,
+    new_store,
+    new_user,
+    problem,
+    sign_in,
+)
+
+TRY = {"prefer": "tx=rollback"}
+MINIMAL = {"prefer": "return=minimal"}
+
+
+async def rows(client: TestClient) -> dict[str, list[Any]]:
+    async with database_of(client).reader.connect() as connection:
+        return {
+            table.name: sorted(map(repr, await connection.execute(table.select())))
+            for table in SQLModel.metadata.sorted_tables
+        }
+
+
+def stored(client: TestClient) -> dict[str, list[Any]]:
+    """Give everything in the database."""
+    assert client.portal is not None
+    return client.portal.call(rows, client)
+
+
+def without_made(resource: Resource, response: Any) -> Json:
+    """Leave out of an answer what the server makes anew each time."""
+    made = {resource.key, "date"}
+    return {name: value for name, value in response.json().items() if name not in made}
+
+
+# --- tx=rollback ---------------------------------------------------------------------------
+
+
+@each_resource()
+def test_tried_creation_is_answered_as_always_and_keeps_nothing(
+    client: TestClient, resource: Resource
+) -> None:
+    body = resource.body(client)
+    before = stored(client)
+    tried = client.post(resource.collection, json=body, headers=TRY)
+    assert stored(client) == before
+    problem(client.get(tried.headers["location"]), 404, "not-found")
+    assert tried.headers["preference-applied"] == "tx=rollback"
+    done = client.post(resource.collection, json=body)
+    assert "preference-applied" not in done.headers
+    assert tried.status_code == done.status_code == 201
+    assert without_made(resource, tried) == without_made(resource, done)
+    assert tried.headers["location"] == resource.path(tried.json())
+    assert "etag" in tried.headers
+
+
+@each_resource("PATCH")
+def test_tried_change_is_answered_as_always_and_keeps_nothing(
+    client: TestClient, resource: Resource
+) -> None:
+    path = resource.path(resource.new(client))
+    before, change = stored(client), resource.change()
+    tried = client.patch(path, json=change, headers=TRY)
+    assert stored(client) == before
+    assert tried.headers["preference-applied"] == "tx=rollback"
+    done = client.patch(path, json=change)
+    assert (tried.status_code, tried.json()) == (200, done.json())
+    assert tried.headers["etag"] == done.headers["etag"]
+
+
+@each_resource("DELETE")
+def test_tried_deletion_is_answered_as_always_and_keeps_nothing(
+    client: TestClient, resource: Resource
+) -> None:
+    path = resource.path(resource.new(client))
+    before = stored(client)
+    response = client.delete(path, headers=TRY)
+    assert (response.status_code, response.content) == (204, b"")
+    assert response.headers["preference-applied"] == "tx=rollback"
+    assert stored(client) == before
+
+
+def test_cart_is_priced_and_no_redemption_is_used(client: TestClient) -> None:
+    product = new_product(client, price=10)
+    new_coupon(client, initCount=1, percentOff=25)
+    items = [{"productId": product["productId"], "quantity": 2}]
+    order = {"items": items, "couponCode": "PIOTR"}
+    for headers in (TRY, TRY, {}):
+        response = client.post("/orders", json=order, headers=headers)
+        assert (response.status_code, response.json()["total"]) == (201, 15)
+    for headers in (TRY, {}):
+        problem(client.post("/orders", json=order, headers=headers), 409, "used-up")
+    assert len(client.get("/orders").json()) == 1
+
+
+def test_what_the_database_refuses_is_refused_when_tried(client: TestClient) -> None:
+    product = new_product(client)
+    store = {"storeId": product["storeId"]}
+    other = new_product(client, store, name="Other")
+    path = f"/products/{other['productId']}"
+    same = {"name": product["name"]}
+    problem(client.post("/products", json=store | same | {"price": 1}, headers=TRY), 409,
+            "already-exists")  # fmt: skip
+    answer = client.patch(path, json=same, headers=TRY)
+    problem(answer, 409, "already-exists")
+    assert "preference-applied" not in answer.headers
+    problem(client.delete(f"/stores/{product['storeId']}", headers=TRY), 409, "in-use")
+    problem(client.patch(path, json={}, headers=TRY | {"if-match": '"x"'}), 412,
+            "precondition-failed")  # fmt: skip
+
+
+def test_import_can_be_tried(client: TestClient) -> None:
+    store = new_store(client)
+    headers = {"content-type": "application/jsonl"}
+    lines = [{"storeId": store["storeId"], "name": str(n), "price": 1} for n in range(250)]
+    content = "\n".join(map(json.dumps, lines))
+    before = stored(client)
+    tried = client.post("/products/import", content=content, headers=headers | TRY)
+    assert tried.json() == {"imported": 250, "skipped": 0, "errors": []}
+    assert tried.headers["preference-applied"] == "tx=rollback"
+    bad = client.post("/products/import", content=f"{content}\n{{", headers=headers | TRY)
+    assert problem(bad, 400, "malformed")["errors"][0]["line"] == 251
+    assert stored(client) == before
+    done = client.post("/products/import", content=content, headers=headers)
+    assert done.json() == tried.json()
+    assert len(stored(client)["products"]) == 250
+
+
+def test_sign_out_can_be_tried_but_no_sign_in(client: TestClient) -> None:
+    """What counts failed attempts must count them all."""
+    new_user(client, "ada")
+    headers = {"authorization": f"Bearer {sign_in(client, 'ada')}", "host": "api.example"}
+    assert client.delete("/token", headers=headers | TRY).status_code == 204
+    assert client.get("/todos", headers=headers).status_code == 200
+    before = stored(client)
+    form = {"username": "ada", "password": "wrong password"}
+    problem(client.post("/token", data=form, headers=TRY), 401, "unauthorized")
+    assert stored(client)["sign_in_failures"] != before["sign_in_failures"]
+    form["password"] = "correct horse"
+    response = client.post("/token", data=form, headers={"prefer": "tx=rollback, return=minimal"})
+    assert "preference-applied" not in response.headers
+    headers["authorization"] = f"Bearer {response.json()['access_token']}"
+    assert client.get("/todos", headers=headers).status_code == 200
+
+
+def test_only_tried_request_keeps_no_idempotency_key(client: TestClient) -> None:
+    key = {"idempotency-key": "a"}
+    before = stored(client)
+    for _ in range(2):
+        tried = client.post("/stores", json=STORE, headers=key | TRY)
+        assert tried.status_code == 201
+        assert "idempotent-replayed" not in tried.headers
+    assert stored(client) == before
+    # It is free for any other request.
+    done = client.post("/stores", json=STORE | {"city": "Porto"}, headers=key)
+    assert done.status_code == 201
+    assert "idempotent-replayed" not in done.headers
+    again = client.post("/stores", json=STORE | {"city": "Porto"}, headers=key | TRY)
+    assert (again.content, again.headers["idempotent-replayed"]) == (done.content, "true")
+    assert again.headers["preference-applied"] == "tx=rollback"
+
+
+# --- return=minimal ------------------------------------------------------------------------
+
+
+@each_resource()
+def test_created_object_need_not_be_answered(client: TestClient, resource: Resource) -> None:
+    response = client.post(resource.collection, json=resource.body(client), headers=MINIMAL)
+    assert (response.status_code, response.content) == (201, b"")
+    assert response.headers["preference-applied"] == "return=minimal"
+    assert response.headers["content-length"] == "0"
+    assert "content-type" not in response.headers
+    found = client.get(response.headers["location"])
+    assert found.status_code == 200
+    assert response.headers["etag"] == found.headers["etag"]
+
+
+@each_resource("PATCH")
+def test_changed_object_need_not_be_answered(client: TestClient, resource: Resource) -> None:
+    path = resource.path(resource.new(client))
+    before = client.get(path)
+    for method in resource.methods & {"PATCH", "PUT"}:
+        response = client.request(method, path, json=resource.change(), headers=MINIMAL)
+        assert (response.status_code, response.content) == (204, b"")
+        assert response.headers["preference-applied"] == "return=minimal"
+        assert "content-type" not in response.headers
+        assert response.headers["etag"] == client.get(path).headers["etag"]
+    assert client.get(path).headers["etag"] != before.headers["etag"]
+
+
+def test_repeated_request_is_answered_as_it_prefers(client: TestClient) -> None:
+    key = {"idempotency-key": "a"}
+    first = client.post("/stores", json=STORE, headers=key | MINIMAL)
+    whole = client.post("/stores", json=STORE, headers=key)
+    minimal = client.post("/stores", json=STORE, headers=key | MINIMAL)
+    assert (first.content, minimal.content) == (b"", b"")
+    assert [whole.json()] == client.get("/stores").json()
+    for again in (whole, minimal):
+        assert again.status_code == 201
+        assert again.headers["idempotent-replayed"] == "true"
+        for name in ("location", "etag"):
+            assert again.headers[name] == first.headers[name]
+
+
+def test_refusal_is_answered_whole(client: TestClient) -> None:
+    problem(client.post("/stores", json={}, headers=MINIMAL), 422, "invalid")
+
+
+# --- The header ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "applied"),
+    [
+        ("tx=rollback, return=minimal", "tx=rollback, return=minimal"),
+        ("return=minimal,tx=rollback", "tx=rollback, return=minimal"),
+        ('respond-async, wait=10 , TX = "rollback" ; a="b,c"', "tx=rollback"),
+        ("tx=rollback, tx=commit", "tx=rollback"),
+        ("return=minimal, return=representation", "return=minimal"),
+        ("tx=commit, tx=rollback", None),
+        ("return=representation", None),
+        ("tx, return", None),
+        ("tx=rollbacks", None),
+        ("tx=Rollback", None),
+        ("rollback", None),
+        ('a="tx=rollback, return=minimal"', None),
+        ('a="b\\", tx=rollback', None),
+        (",,=;", None),
+        ('"', None),
+        ("", None),
+    ],
+)
+def test_known_preferences_are_applied_and_others_ignored(
+    client: TestClient, header: str, applied: str | None
+) -> None:
+    response = client.post("/stores", json=STORE, headers={"prefer": header})
+    assert response.status_code == 201
+    assert response.headers.get("preference-applied") == applied
+    is_kept, is_whole = "rollback" not in str(applied), "minimal" not in str(applied)
+    assert bool(client.get("/stores").json()) == is_kept
+    assert bool(response.content) == is_whole
+
+
+def test_preferences_in_several_header_lines_count_as_one_list(client: TestClient) -> None:
+    lines = [("prefer", "tx=rollback"), ("prefer", "return=minimal")]
+    response = client.post("/stores", json=STORE, headers=lines)
+    assert response.headers["preference-applied"] == "tx=rollback, return=minimal"
+    assert (response.content, client.get("/stores").json()) == (b"", [])
+
+
+def test_reading_has_no_preferences(client: TestClient) -> None:
+    response = client.get(f"/stores/{new_store(client)['storeId']}", headers=TRY | MINIMAL)
+    assert response.status_code == 200
+    assert "preference-applied" not in response.headers
+
+
+def test_preferences_are_documented_where_they_are_applied() -> None:
+    documented = {
+        name: "".join(
+            parameter["description"]
+            for parameter in operation.get("parameters", ())
+            if parameter["name"] == "Prefer"
+        )
+        for name, operation in OPERATIONS.items()
+    }
+    writes = {name for name in documented if not name.startswith("GET")} - {"POST /token"}
+    assert {name for name, text in documented.items() if "`tx=rollback`" in text} == writes
+    without_body = {"POST /products/import"} | {n for n in writes if n.startswith("DELETE")}
+    assert {n for n, text in documented.items() if "`return=minimal`" in text} == (
+        writes - without_body
+    )
+    for name, operation in OPERATIONS.items():
+        for status, response in operation["responses"].items():
+            applied = name in writes and status < "300"
+            assert ("Preference-Applied" in response["headers"]) == applied
+        if name.startswith(("PATCH", "PUT")):
+            assert "ETag" in operation["responses"]["204"]["headers"]
