@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Gene
 from contextlib import asynccontextmanager, suppress
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 from uuid import uuid4
 
-import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -50,6 +49,9 @@ from orders_api.shapes import (
     table_of,
     values_together,
 )
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
 
 _PACKAGE = Path(__file__).parent
 # In a checkout migrations/ stands beside the package, in an installed wheel within it.
@@ -257,9 +259,11 @@ class _Later:
     """A connection that is begun when it is awaited, and not before."""
 
     def __init__(self, *options: Any, **more: Any) -> None:
-        self.connect = partial(psycopg.AsyncConnection.connect, *options, **more)
+        from psycopg import AsyncConnection  # 9 MB that SQLite can do without
 
-    def __await__(self) -> Generator[Any, None, psycopg.AsyncConnection[Any]]:
+        self.connect = partial(AsyncConnection.connect, *options, **more)
+
+    def __await__(self) -> Generator[Any, None, "AsyncConnection[Any]"]:
         return self.connect().__await__()
 
 

@@ -202,7 +202,6 @@ class Model(SQLModel):
         "alias_generator": to_camel,
         "validate_by_alias": True,
         "validate_by_name": True,
-        "use_attribute_docstrings": True,
         # Declared key order, and a loud failure rather than `{}` on an expired row.
         "revalidate_instances": "subclass-instances",
     }
@@ -481,8 +480,9 @@ class OrderFields(Out):
 
 
 class OrderOut(OrderFields):
-    totals: list[OrderTotalOut]
-    """One entry for each currency, because different currencies are never added up."""
+    totals: list[OrderTotalOut] = Field(
+        description="One entry for each currency, because different currencies are never added up."
+    )
 
     @computed_field  # type: ignore[prop-decorator]  # mypy does not know decorated properties
     @property

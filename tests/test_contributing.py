@@ -128,6 +128,6 @@ def test_new_resource_passes_the_tests_of_all_resources(copy: Copy, tmp_path: Pa
     assert checks == ["ruff check", "ruff format", "mypy"]
     copy.run(f"ruff check {' '.join(NEW)}")
     copy.run(f"ruff format --check {' '.join(NEW)}")
-    types = copy.run("mypy || true")
+    types = copy.run(f"mypy {' '.join(NEW)} || true")
     assert "source files" in types
     assert [line for line in types.splitlines() if line.startswith(NEW)] == []
