@@ -59,6 +59,9 @@ MIGRATIONS = next(
     p for p in (_PACKAGE / "migrations", _PACKAGE.parent / "migrations") if p.is_dir()
 )
 
+# Rows of a table that one statement inserts: every number of them is a statement that is kept.
+MOST_TOGETHER = 8
+
 Shape = TypeVar("Shape", bound=SQLModel)
 Result = TypeVar("Result")
 Row = TypeVar("Row", bound=SQLModel)
@@ -405,7 +408,7 @@ class Writer(AsyncSession):
             statement = compiled(insert_and_tell_key(table), tuple(values))
             ((made,),) = await link.values(statement, values)
             setattr(one, key.key, made)
-        elif self.database.is_sqlite:
+        elif self.database.is_sqlite or any(len(rows) > MOST_TOGETHER for _, rows in tables):
             for table, rows in tables:
                 await link.run(compiled(insert_of(table)), *rows)
         else:

@@ -22,9 +22,12 @@ from sqlalchemy import make_url
 from orders_api.app import create_app
 from orders_api.database import MIGRATIONS, migrate
 from orders_api.settings import Settings
-from tests.conftest import Postgres, database_of, local_client
+from tests.conftest import ROOT, Postgres, database_of, local_client
 from tests.drills.cluster import Cluster
+from tests.sessions import blocks
 from tests.test_indexes import Work
+
+README = (ROOT / "README.md").read_text()
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 INDEXES = {"ix_products_name_description_trgm", "ix_stores_name_trgm"}
@@ -112,6 +115,24 @@ def test_indexes_made_by_hand_are_left_alone(url: str) -> None:
     )
     command.upgrade(config, "head")
     assert trigram_indexes(url) == INDEXES
+
+
+def test_indexes_can_be_made_later_as_the_readme_says(url: str) -> None:
+    config = configuration(url)
+    command.upgrade(config, "head")
+    before = definitions(url)
+    for name in INDEXES:
+        execute(url, f"DROP INDEX {name}")
+    (block,) = blocks("sql", README)
+    execute(url, *block.split(";")[:-1])
+    assert definitions(url) == before
+    command.check(config)
+
+
+def definitions(url: str) -> set[str]:
+    query = "SELECT indexdef FROM pg_indexes WHERE indexname LIKE '%trgm'"
+    with psycopg.connect(url) as connection:
+        return {definition for (definition,) in connection.execute(query)}
 
 
 def test_without_permission_there_are_no_indexes(
