@@ -25,6 +25,7 @@ from sqlalchemy import (
     delete,
     event,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -380,6 +381,10 @@ class Writer(AsyncSession):
             content = shape.model_validate(row).model_dump_json(by_alias=True).encode()
             check_if_match(expected, etag(content))
         return row
+
+    def upsert(self, table: type[SQLModel]) -> postgresql.Insert | sqlite.Insert:
+        """Begin an `INSERT … ON CONFLICT`, which both databases have in the same words."""
+        return sqlite.insert(table) if self.database.is_sqlite else postgresql.insert(table)
 
     async def link(self) -> Link:
         """Give the connection of this transaction."""

@@ -10,7 +10,6 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from fastapi import Request, Response
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, delete, select, update
 
 from orders_api.database import Writer
@@ -36,9 +35,8 @@ async def replay(request: Request, write: Writer) -> Response | None:
         status=0,
         body="",
     ).model_dump()
-    insert = postgresql.insert if write.get_bind().dialect.name == "postgresql" else sqlite.insert
     is_new = await write.exec(
-        insert(IdempotencyKey)
+        write.upsert(IdempotencyKey)
         .values(taken)
         .on_conflict_do_update(
             index_elements=["key_hash"],

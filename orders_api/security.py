@@ -15,7 +15,6 @@ import anyio
 from fastapi import Depends, Request
 from pwdlib import PasswordHash
 from sqlalchemy import Connection, bindparam
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.util import greenlet_spawn
 from sqlmodel import Session, col, delete, select, update
 
@@ -234,9 +233,8 @@ async def _count_failure(write: Writer, login_hash: str) -> timedelta:
     now = datetime.now(UTC)
     forgotten = col(SignInFailures.blocked_until) < now - FORGOTTEN_AFTER
     await write.exec(delete(SignInFailures).where(forgotten))
-    insert = postgresql.insert if write.get_bind().dialect.name == "postgresql" else sqlite.insert
     count = await write.exec(
-        insert(SignInFailures)
+        write.upsert(SignInFailures)
         .values(login_hash=login_hash, count=1, blocked_until=now)
         .on_conflict_do_update(
             index_elements=["login_hash"], set_={"count": SignInFailures.count + 1}

@@ -22,6 +22,17 @@ def free_port() -> int:
         return port
 
 
+def create_user(folder: Path, environment: dict[str, str]) -> None:
+    """Let `ada` sign in with the password `correct horse`."""
+    subprocess.run(
+        [COMMAND, "create-user", "ada", "--password-stdin"],
+        cwd=folder,
+        env=os.environ | environment,
+        input=b"correct horse\n",
+        check=True,
+    )
+
+
 @contextmanager
 def running_server(folder: Path, *options: str, **environment: str) -> Iterator[str]:
     """Run `orders-api serve` in `folder` until the block ends, and give its address."""

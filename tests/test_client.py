@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.live import COMMAND, running_server
+from tests.live import COMMAND, create_user, running_server
 
 PROGRAM = """
 import sys
@@ -50,13 +50,7 @@ def test_generated_client_creates_and_reads_an_order(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     environment |= {"TRUST_LOCAL": "false"}
-    subprocess.run(
-        [COMMAND, "create-user", "ada", "--password-stdin"],
-        cwd=tmp_path,
-        env=os.environ | environment,
-        input=b"correct horse\n",
-        check=True,
-    )
+    create_user(tmp_path, environment)
     with running_server(tmp_path, **environment) as address:
         # It formats what it has made with the ruff that is in the path.
         path = f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"

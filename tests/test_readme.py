@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from sqlmodel import SQLModel
 from orders_api.app import create_app
 from orders_api.settings import Settings
 from tests.conftest import ROOT
-from tests.live import COMMAND, running_server
+from tests.live import create_user, running_server
 from tests.samples import STORE
 from tests.sessions import blocks, check_session, steps
 
@@ -169,13 +168,7 @@ def reverse_proxy(server: str, **added: str) -> Iterator[str]:
 def test_server_that_trusts_nobody_asks_all_who_come_through_a_proxy_for_a_token(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    subprocess.run(
-        [COMMAND, "create-user", "ada", "--password-stdin"],
-        cwd=tmp_path,
-        env=os.environ | environment,
-        input=b"correct horse\n",
-        check=True,
-    )
+    create_user(tmp_path, environment)
     with (
         running_server(tmp_path, TRUST_LOCAL="false", **environment) as server,
         reverse_proxy(server) as proxy,
