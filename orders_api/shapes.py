@@ -8,7 +8,7 @@ validated on its way in.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from operator import attrgetter
 from typing import Any, get_args, get_origin
 
@@ -270,7 +270,7 @@ def _plan(shape: type[SQLModel], start: int) -> Plan:
     """Plan to read an Out class but for its lists, from rows in which it begins at `start`."""
     table = table_of(shape).__table__
     columns, source, recipe = _select(shape, table, table, start)
-    names = tuple(name for name in shape.model_fields if name in table.c)
+    names = tuple(name for name, place in recipe.members.items() if isinstance(place, int))
     return Plan(next(iter(table.primary_key)), names, tuple(columns), source, recipe)
 
 
@@ -310,13 +310,14 @@ class Insertion:
     inherited: Mapping[str, str]
     """The foreign keys to the parent, and the parent's members that they are."""
 
-    defaults: Mapping[str, Any]
+    defaults: Mapping[str, Callable[[], Any]]
 
     def row(self, one: Any, parent: Any = None) -> dict[str, Any]:
         values = {name: get(one) for name, get in self.members.items()}
         for name, member in self.inherited.items():
             values[name] = getattr(parent, member)
-        values.update(self.defaults)
+        for name, default in self.defaults.items():
+            values[name] = default()
         return values
 
 
@@ -344,7 +345,7 @@ def _insertion(shape: type[SQLModel], parent: RelationshipProperty[Any] | None) 
     pairs = parent.local_remote_pairs if parent else []
     inherited = {str(b.key): str(a.key) for a, b in pairs or () if b.key not in members}
     defaults = {
-        name: table.model_fields[name].get_default(call_default_factory=True)
+        name: partial(table.model_fields[name].get_default, call_default_factory=True)
         for name in names
         if name not in members and name not in inherited
     }

@@ -1,6 +1,7 @@
 """What is read and inserted without SQLAlchemy's Connection is as right as with it."""
 
 from typing import Annotated, Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -12,7 +13,7 @@ from orders_api.app import create_app
 from orders_api.models import OrderDetail, OrderOut, StoreOut
 from orders_api.routing import Router
 from orders_api.settings import Settings
-from orders_api.shapes import plan_of, table_of
+from orders_api.shapes import Insertion, plan_of, table_of
 from tests.conftest import Postgres, database_of, local_client
 from tests.samples import new_order, new_product, new_store, problem
 
@@ -26,6 +27,11 @@ class Wish(StoreOut):
 def test_list_within_a_list_is_refused() -> None:
     with pytest.raises(TypeError, match="OrderDetail has a list"):
         plan_of(Wish)
+
+
+def test_default_is_made_anew_for_each_row() -> None:
+    insertion = Insertion(table=None, members={}, inherited={}, defaults={"key": uuid4})
+    assert insertion.row(None)["key"] != insertion.row(None)["key"]
 
 
 def test_out_class_finds_its_table() -> None:
