@@ -125,7 +125,7 @@ def revoke_tokens(name: Annotated[str, typer.Argument(help="The username, in any
             fail(f"There is no user {name}.")
         count = session.exec(delete(Token).where(col(Token.user_id) == user.user_id)).rowcount
         session.commit()
-    typer.echo(f"{name} is signed out ({count} {'token' if count == 1 else 'tokens'}).")
+    typer.echo(f"{name} is signed out ({plural(count, 'token')}).")
 
 
 # --- Data ---------------------------------------------------------------------------------
@@ -274,6 +274,7 @@ def open_session(begin: str = "BEGIN IMMEDIATE") -> Iterator["Session"]:
     import sqlalchemy as sa
     from sqlmodel import Session
 
+    from orders_api.database import PRAGMAS
     from orders_api.errors import from_database_error
     from orders_api.settings import Settings
 
@@ -287,7 +288,7 @@ def open_session(begin: str = "BEGIN IMMEDIATE") -> Iterator["Session"]:
         url, connect_args=options, hide_parameters=True, poolclass=sa.NullPool
     )
     if is_sqlite:
-        pragmas = "PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON"
+        pragmas = ";".join(PRAGMAS)
         sa.event.listen(engine, "connect", lambda c, _: c.executescript(pragmas))
         sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql(begin))
     try:

@@ -3,11 +3,11 @@
 import asyncio
 import math
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Generator, Sequence
-from contextlib import asynccontextmanager, suppress
-from functools import cache, cached_property, partial
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 from uuid import uuid4
 
 from alembic import command
@@ -26,7 +26,6 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.util import greenlet_spawn
@@ -50,9 +49,6 @@ from orders_api.shapes import (
     table_of,
     values_together,
 )
-
-if TYPE_CHECKING:
-    from psycopg import AsyncConnection
 
 _PACKAGE = Path(__file__).parent
 # In a checkout migrations/ stands beside the package, in an installed wheel within it.
@@ -112,7 +108,6 @@ class Database:
             connect_args = {
                 "application_name": "orders-api",
                 "connect_timeout": math.ceil(self.timeout),
-                "async_creator_fn": _Later,
             }
         engine = create_async_engine(
             self.url,
@@ -178,16 +173,6 @@ class Database:
                 await greenlet_spawn(link.connection.rollback)
             await self.give(link)
 
-    async def promptly(self, work: Callable[[], Result]) -> Result:
-        """Do work with a connection that has to wait for the database on SQLite, else seldom.
-
-        To wait takes a greenlet, and to make one takes 15 microseconds.
-        """
-        if not self.is_sqlite:
-            with suppress(MissingGreenlet):
-                return work()
-        return await greenlet_spawn(work)
-
     def statement(self, clause: Clause, names: tuple[str, ...] | None = None) -> Statement:
         """Give the compiled form of a clause that is kept, such as those of `shapes`."""
         if clause not in self._statements:
@@ -234,13 +219,19 @@ class Database:
             self._anchor.close()
 
 
+PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # NORMAL may lose the last commits in a power cut
+    "PRAGMA foreign_keys = ON",
+)
+
+
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     # SQLite's own lower() knows ASCII only; PostgreSQL's knows Unicode.
     connection.run_async(lambda raw: raw.create_function("lower", 1, _lower, deterministic=True))
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")  # NORMAL may lose the last commits in a power cut
-    cursor.execute("PRAGMA foreign_keys = ON")
+    for pragma in PRAGMAS:
+        cursor.execute(pragma)
     cursor.close()
 
 
@@ -257,18 +248,6 @@ def _leave_read_only_server(context: ExceptionContext) -> None:
     """Drop all connections to a server that a failover has made a standby."""
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
         context.is_disconnect = True
-
-
-class _Later:
-    """A connection that is begun when it is awaited, and not before."""
-
-    def __init__(self, *options: Any, **more: Any) -> None:
-        from psycopg import AsyncConnection  # 9 MB that SQLite can do without
-
-        self.connect = partial(AsyncConnection.connect, *options, **more)
-
-    def __await__(self) -> Generator[Any, None, "AsyncConnection[Any]"]:
-        return self.connect().__await__()
 
 
 _leftovers: set[asyncio.Task[Any]] = set()
@@ -388,7 +367,7 @@ class Writer(AsyncSession):
 
     async def link(self) -> Link:
         """Give the connection of this transaction."""
-        return Link(await self.database.promptly(self.sync_session.connection))
+        return Link(await greenlet_spawn(self.sync_session.connection))
 
     async def read(self, shape: type[Shape], keys: Collection[Any]) -> dict[Any, Shape]:
         """Read the objects that have these keys, by their keys."""
