@@ -44,7 +44,6 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start_logging(settings)
-        app.state.settings = settings
         app.state.hashing_slots = hashing_slots()
         app.state.database = database = Database(settings)
         for engine in {database.reader.sync_engine, database.writer.sync_engine}:
@@ -69,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         static_url=static,
         swagger_ui_oauth2_redirect_url=f"{prefix}/docs/oauth2-redirect",
     )
-    app.state.api_prefix = prefix
+    app.state.settings = settings
     for module in route_modules():
         app.include_router(module.router, prefix=prefix)
     if prefix:

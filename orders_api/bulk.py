@@ -329,7 +329,7 @@ async def import_body(
 
     It may take long in all, but no batch of it may: TimeoutError.
     """
-    connection = await write.run_sync(lambda session: session.connection())
+    connection = (await write.link()).connection
     body.seek(0)
     state = write.request.app.state
     lines = read_json_lines(_bounded(body, state.settings.max_body_bytes))

@@ -1,4 +1,4 @@
-"""Calls most endpoints as FastAPI would, in half of its time.
+"""Calls most endpoints as FastAPI would, but without the steps for what they do not ask for.
 
 An endpoint that asks for anything else than here (a header, a form, a dependency of its own, a
 stream) is called by FastAPI itself.

@@ -201,7 +201,7 @@ class Router(APIRouter):
         """Go by the prefix: FastAPI would try every route of every router, and the match twice."""
         if not self.prefix:
             return super().matches(scope)
-        start = len(scope["app"].state.api_prefix)
+        start = len(scope["app"].state.settings.api_prefix)
         end = start + len(self.prefix)
         path = scope["path"]
         is_mine = path[start:end] == self.prefix and path[end : end + 1] in {"", "/"}

@@ -7,7 +7,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
 
-# A request tries one module's routes after the other, so those that are used most come first.
+# The documentation begins with these, and the index of `/` too.
 FIRST = ("service", "stores", "products", "orders")
 
 
