@@ -342,7 +342,9 @@ async def import_body(
             bad += len(batch[1])
             named += batch[1][: MOST_ERRORS - len(named)]
     except TimeoutError:
-        await write.invalidate()  # the connection is still busy with what takes too long
+        await greenlet_spawn(
+            connection.invalidate
+        )  # the connection is still busy with what takes too long
         raise
     errors = [{"line": line.number, **error} for line in named for error in line.errors]
     if bad and not skip_bad:

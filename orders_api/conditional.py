@@ -29,6 +29,8 @@ def tag(request: Request, response: Response) -> Response:
     """Give a single resource its ETag, or say 304 to a client that has it already."""
     current = etag(bytes(response.body))
     response.headers["ETag"] = current
+    if "if-none-match" not in request.headers:
+        return response
     known = ", ".join(request.headers.getlist("if-none-match"))
     # Weak comparison (8.8.3.2), as 13.1.2 has it.
     tags = [found.removeprefix("W/") for found in ENTITY_TAG.findall(known)]

@@ -28,14 +28,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
-from sqlalchemy.util import greenlet_spawn
-from sqlmodel import SQLModel
+from sqlalchemy.util import await_only, greenlet_spawn
+from sqlmodel import Session, SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from orders_api.conditional import check_if_match, etag
 from orders_api.driver import Clause, Link, Statement, Values
 from orders_api.errors import READ_ONLY, Problem
 from orders_api.paging import Keyset, Page, next_link
+from orders_api.postgresql import PostgresConnection
 from orders_api.settings import Settings
 from orders_api.shapes import (
     by_key,
@@ -77,6 +78,11 @@ class Database:
         self._anchor: sqlite3.Connection | None = None
         self._statements: dict[Clause, Statement] = {}
         self._listings: dict[Any, tuple[Statement, list[str]]] = {}
+        # PostgreSQL's own form of parameters, which the driver sends as they are.
+        dialect: Any = self.url.get_dialect()
+        self.dialect = dialect(paramstyle="qmark" if self.is_sqlite else "numeric_dollar")
+        # A pool has as many connections as are kept, and one for whoever does not keep it.
+        size = settings.database_pool_size
         if self.is_sqlite and self.url.database in {None, "", ":memory:"}:
             # It lives as long as a connection is open, so one is, whatever befalls the pool's.
             name = f"file:{uuid4()}"
@@ -85,21 +91,17 @@ class Database:
             self.url = self.url.set(database=name, query=query)
             # Connections that share a cache do not wait for each other, so there is one.
             self.writer = self.reader = self._engine(pool_size=1)
+            self.to_read = self.to_write = Links(self.writer, 1, self.timeout, keep=False)
         else:
             self.reader = self._engine(
-                pool_size=settings.database_pool_size,
-                isolation_level="AUTOCOMMIT",
-                skip_autocommit_rollback=True,
+                pool_size=size, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
             )
-            # SQLite has one writer at a time: they queue in the pool rather than poll a lock.
-            self.writer = self._engine(
-                pool_size=1 if self.is_sqlite else settings.database_pool_size
-            )
+            self.writer = self._engine(pool_size=size)
+            self.to_read = Links(self.reader, size, self.timeout)
+            # SQLite has one writer at a time: they queue here rather than poll a lock.
+            self.to_write = Links(self.writer, 1 if self.is_sqlite else size, self.timeout)
         if self.is_sqlite:
             event.listen(self.writer.sync_engine, "begin", _begin_immediate)
-        self._links: asyncio.LifoQueue[Link | None] = asyncio.LifoQueue()
-        for _ in range(settings.database_pool_size):
-            self._links.put_nowait(None)
 
     def _engine(self, **options: Any) -> AsyncEngine:
         if self.is_sqlite:
@@ -108,6 +110,7 @@ class Database:
             connect_args = {
                 "application_name": "orders-api",
                 "connect_timeout": math.ceil(self.timeout),
+                "async_creator_fn": PostgresConnection.connect,
             }
         engine = create_async_engine(
             self.url,
@@ -123,60 +126,21 @@ class Database:
         event.listen(engine.sync_engine, "handle_error", _leave_read_only_server)
         return engine
 
-    async def take(self) -> Link:
-        """Take a connection to read with; `give` it back, whatever happens.
-
-        Those given back stay open, and the last one is taken first. SQLAlchemy's pool is asked
-        for new ones only: to go through it takes as long as half of a statement.
-        """
-        try:
-            link = self._links.get_nowait()
-        except asyncio.QueueEmpty:
-            async with asyncio.timeout(self.timeout):
-                link = await self._links.get()
-        if link is None:
-            try:
-                link = Link(await greenlet_spawn(self.reader.sync_engine.connect))
-            except BaseException:
-                self._links.put_nowait(None)
-                raise
-        return link
-
-    async def give(self, link: Link) -> None:
-        kept: Link | None = link
-        try:
-            if link.connection.invalidated:
-                await self._drop_links()
-            if link.connection.invalidated or self.reader is self.writer:
-                kept = None
-                await greenlet_spawn(link.connection.close)
-        finally:
-            self._links.put_nowait(kept)
-
-    async def _drop_links(self) -> None:
-        """Give the connections that nobody uses to SQLAlchemy's pool, which knows the broken."""
-        links = [self._links.get_nowait() for _ in range(self._links.qsize())]
-        for _ in links:
-            self._links.put_nowait(None)
-        for link in links:
-            if link:
-                await greenlet_spawn(link.connection.close)
-
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Link]:
         """Read with what SQLAlchemy has for it, too."""
-        link = await self.take()
+        link = await self.to_read.take()
         try:
             yield link
         finally:
             if link.connection.in_transaction():  # of which a database in autocommit knows nothing
                 await greenlet_spawn(link.connection.rollback)
-            await self.give(link)
+            await self.to_read.give(link)
 
     def statement(self, clause: Clause, names: tuple[str, ...] | None = None) -> Statement:
         """Give the compiled form of a clause that is kept, such as those of `shapes`."""
         if clause not in self._statements:
-            self._statements[clause] = Statement(clause, self.reader.dialect, names)
+            self._statements[clause] = Statement(clause, self.dialect, names)
         return self._statements[clause]
 
     def listing(
@@ -194,7 +158,7 @@ class Database:
                 descending=keyset.sort.startswith("-"),
                 limit=bindparam("limit", type_=Integer()),
             )
-            statement = Statement(clause, self.reader.dialect)
+            statement = Statement(clause, self.dialect)
             self._listings[form] = statement, [statement.bind_names[bind] for bind in binds]
         statement, names = self._listings[form]
         values = zip(names, (bind.effective_value for bind in binds), strict=True)
@@ -212,11 +176,63 @@ class Database:
         await asyncio.to_thread(migrate, self.url)
 
     async def dispose(self) -> None:
-        await self._drop_links()
+        await self.to_read.drop()
+        await self.to_write.drop()
         await self.reader.dispose()
         await self.writer.dispose()
         if self._anchor:
             self._anchor.close()
+
+
+class Links:
+    """Connections that stay open above SQLAlchemy's pool, the last one used being taken first.
+
+    To go through the pool takes as long as half of a statement, so it is asked for new ones only.
+    """
+
+    def __init__(self, engine: AsyncEngine, size: int, timeout: float, keep: bool = True) -> None:
+        self.engine = engine.sync_engine
+        self.timeout = timeout
+        self.keep = keep
+        self._queue: asyncio.LifoQueue[Link | None] = asyncio.LifoQueue()
+        for _ in range(size):
+            self._queue.put_nowait(None)
+
+    async def take(self) -> Link:
+        """Take a connection; `give` it back, whatever happens."""
+        try:
+            link = self._queue.get_nowait()
+        except asyncio.QueueEmpty:
+            async with asyncio.timeout(self.timeout):
+                link = await self._queue.get()
+        if link is None:
+            try:
+                link = Link(await greenlet_spawn(self.engine.connect))
+            except BaseException:
+                self._queue.put_nowait(None)
+                raise
+        return link
+
+    async def give(self, link: Link) -> None:
+        """Keep a connection; but the pool rolls back what was not committed."""
+        kept: Link | None = link
+        try:
+            if link.connection.invalidated:
+                await self.drop()
+            if link.connection.invalidated or not self.keep or link.in_transaction:
+                kept = None
+                await greenlet_spawn(link.connection.close)
+        finally:
+            self._queue.put_nowait(kept)
+
+    async def drop(self) -> None:
+        """Give the connections that nobody uses to SQLAlchemy's pool, which knows the broken."""
+        links = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        for _ in links:
+            self._queue.put_nowait(None)
+        for link in links:
+            if link:
+                await greenlet_spawn(link.connection.close)
 
 
 PRAGMAS = (
@@ -241,7 +257,9 @@ def _lower(text: object) -> object:
 
 def _begin_immediate(connection: Connection) -> None:
     # A transaction that starts as a reader and then writes can fail half-way, or lose an update.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    driver: Any = connection.connection.driver_connection
+    if not driver.in_transaction:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _leave_read_only_server(context: ExceptionContext) -> None:
@@ -259,14 +277,26 @@ async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
     `asyncio.timeout` would wait on until the driver has cancelled its statement, which takes ten
     seconds more with a server that hangs. Here that goes on without us.
     """
-    task = asyncio.create_task(work)
-    await asyncio.wait([task], timeout=seconds)
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    over = loop.create_future()
+    task.add_done_callback(lambda _: _end(over))
+    timer = loop.call_later(seconds, _end, over)
+    try:
+        await over
+    finally:
+        timer.cancel()
     if task.done():
         return task.result()
     task.cancel()
     _leftovers.add(task)
     task.add_done_callback(_forget)
     raise TimeoutError
+
+
+def _end(wait: asyncio.Future[None]) -> None:
+    if not wait.done():
+        wait.set_result(None)
 
 
 def _forget(task: asyncio.Task[Any]) -> None:
@@ -329,20 +359,63 @@ class Reader:
         return objects
 
     async def _read(self, shape: type[Shape], statement: Statement, values: Values) -> list[Shape]:
-        link = await self.database.take()
+        links = self.database.to_read
+        link = await links.take()
         try:
             return plan_of(shape).objects(*await link.rows(statement, values))
         finally:
-            await self.database.give(link)
+            await links.give(link)
+
+
+class _Session(Session):
+    """A session on the connection of its writer, which does without it as long as it can."""
+
+    def get_bind(self, *_: Any, **__: Any) -> Connection:
+        writer: Writer = self.info["writer"]
+        link: Link = await_only(writer.link())
+        return link.connection
 
 
 class Writer(AsyncSession):
     """A session in one transaction, committed before the response is sent."""
 
+    sync_session_class = _Session
+
     def __init__(self, request: Request) -> None:
+        super().__init__(autoflush=False, info={"writer": self})
         self.database: Database = request.app.state.database
-        super().__init__(self.database.writer, autoflush=False)
         self.request = request
+        self._link: Link | None = None
+
+    async def link(self) -> Link:
+        """Give the connection of this transaction."""
+        if self._link is None:
+            self._link = await self.database.to_write.take()
+            await self._link.begin()
+        return self._link
+
+    async def end(self, keep: bool, check: bool = True) -> None:
+        """Commit, or undo it all; `check` is whether to send all statements even so."""
+        session = self.sync_session
+
+        def end() -> None:
+            with session:
+                if keep:
+                    session.commit()
+                elif check:
+                    session.flush()  # the last statements, which the database may refuse
+
+        try:
+            if session.in_transaction():
+                await greenlet_spawn(end)
+            if keep and self._link and self._link.in_transaction:
+                await self._link.commit()
+        finally:
+            if self._link:
+                await self.database.to_write.give(self._link)
+
+    async def __aexit__(self, kind: Any, *_: object) -> None:
+        await self.end(keep=kind is None, check=False)
 
     async def find(self, table: type[Row], key: Any, shape: type[SQLModel] | None = None) -> Row:
         """Read the row with this key to change it, or answer 404; others wait until it is done.
@@ -364,10 +437,6 @@ class Writer(AsyncSession):
     def upsert(self, table: type[SQLModel]) -> postgresql.Insert | sqlite.Insert:
         """Begin an `INSERT … ON CONFLICT`, which both databases have in the same words."""
         return sqlite.insert(table) if self.database.is_sqlite else postgresql.insert(table)
-
-    async def link(self) -> Link:
-        """Give the connection of this transaction."""
-        return Link(await greenlet_spawn(self.sync_session.connection))
 
     async def read(self, shape: type[Shape], keys: Collection[Any]) -> dict[Any, Shape]:
         """Read the objects that have these keys, by their keys."""
@@ -435,18 +504,8 @@ class Work:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if "writer" not in vars(self):
-            return
-        session = self.writer.sync_session
-
-        def end() -> None:
-            with session:
-                if kind is None and self.keep:
-                    session.commit()
-                elif kind is None:
-                    session.flush()  # the last statements, which the database may refuse
-
-        await greenlet_spawn(end)
+        if "writer" in vars(self):
+            await self.writer.end(kind is None and self.keep, check=kind is None)
 
 
 # Both are async for speed alone: FastAPI runs what is not in a thread.

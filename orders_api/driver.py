@@ -27,6 +27,7 @@ class Statement:
         """Compile it; `names` are the columns to insert, by default all."""
         compiled: Any = clause.compile(dialect=dialect, column_keys=names)
         self.text = str(compiled)
+        self.encoded = self.text.encode()
         self.positions = compiled.positiontup
         self.bind_names = compiled.bind_names
         self.dialect = dialect
@@ -43,11 +44,10 @@ class Statement:
             values = {**self.constants, **values}
         if self.binds:
             values = {n: self.binds[n](v) if n in self.binds else v for n, v in values.items()}
-        return values if self.positions is None else [values[name] for name in self.positions]
+        return [values[name] for name in self.positions]
 
-    def learn(self, description: Sequence[Any]) -> None:
-        """Learn from a driver's description of an answer how to load its values."""
-        codes = [column[1] for column in description] or [None] * len(self.types)
+    def learn(self, codes: Sequence[Any]) -> None:
+        """Learn from a driver's types of an answer's columns how to load its values."""
         loads = [
             _processor(type_, "result", self.dialect, code)
             for type_, code in zip(self.types, codes, strict=True)
@@ -69,24 +69,17 @@ class Link:
         driver: Any = connection.connection.driver_connection
         self.driver = driver
         self.is_sqlite = connection.dialect.name == "sqlite"
-        if not self.is_sqlite:
-            # One cursor for each connection: to make another takes 20 microseconds.
-            self.cursor = connection.info.get("cursor") or driver.cursor()
-            connection.info["cursor"] = self.cursor
 
     async def rows(self, statement: Statement, values: Values) -> tuple[Iterable[Row], Loads]:
         """Run a statement that answers with rows, and give them and how to load their values."""
         given = statement.given(values)
-        description: Sequence[Any] = ()
         if self.is_sqlite:
-            rows = await self._run(self.driver.execute_fetchall, statement, given)
+            rows = await self._run(statement, self.driver.execute_fetchall, statement.text, given)
         else:
-            cursor = self.cursor
-            await self._run(cursor.execute, statement, given)
-            rows = await cursor.fetchall()
-            description = cursor.description if statement.loads is None else ()
+            rows = await self._run(statement, self.driver.fetch, statement.encoded, given)
         if statement.loads is None:
-            statement.learn(description)
+            unknown = [None] * len(statement.types)
+            statement.learn(unknown if self.is_sqlite else self.driver.column_types())
         return rows, statement.loads or ()
 
     async def values(self, statement: Statement, values: Values) -> list[tuple[Any, ...]]:
@@ -101,36 +94,58 @@ class Link:
 
     async def run(self, statement: Statement, *rows: Values) -> None:
         """Run a statement that answers with nothing, once for each of these rows of values."""
-        driver = self.driver if self.is_sqlite else self.cursor
         given = [statement.given(row) for row in rows]
-        if len(given) == 1:
-            await self._run(driver.execute, statement, given[0])
+        if self.is_sqlite:
+            await self._run(statement, self.driver.executemany, statement.text, given)
+        elif len(given) == 1:
+            await self._run(statement, self.driver.fetch, statement.encoded, given[0])
         else:
-            await self._run(driver.executemany, statement, given)
+            await self._run(statement, self.driver.run_many, statement.encoded, given)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Tell what the driver knows: SQLAlchemy knows of none that begins here."""
+        is_in: bool = self.driver.in_transaction
+        return is_in
+
+    async def begin(self) -> None:
+        """Begin a transaction; PostgreSQL does so with its first statement."""
+        if self.is_sqlite:
+            # One that starts as a reader and then writes can fail half-way, or lose an update.
+            try:
+                await self.driver.execute("BEGIN IMMEDIATE")
+            except BaseException as error:
+                await self._fail(error, "BEGIN IMMEDIATE")
+
+    async def commit(self) -> None:
+        try:
+            await self.driver.commit()
+        except BaseException as error:
+            await self._fail(error, "COMMIT")
 
     async def _run(
-        self, run: Callable[[str, Any], Awaitable[Result]], statement: Statement, given: Any
+        self, statement: Statement, run: Callable[..., Awaitable[Result]], *given: Any
     ) -> Result:
         events = self.connection.engine.dispatch  # those who listen hear of this statement too
         told = self.connection, None, statement.text, None, None, False
         for listener in events.before_cursor_execute:
             listener(*told)
         try:
-            result = await run(statement.text, given)
+            result = await run(*given)
         except BaseException as error:
-            await self._fail(error, statement)
+            await self._fail(error, statement.text)
         for listener in events.after_cursor_execute:
             listener(*told)
         return result
 
-    async def _fail(self, error: BaseException, statement: Statement) -> NoReturn:
+    async def _fail(self, error: BaseException, text: str) -> NoReturn:
         """Raise what SQLAlchemy makes of a driver's error; a broken connection leaves the pool."""
 
         def fail() -> NoReturn:
             try:
                 raise error  # noqa: TRY301 - SQLAlchemy looks for it in sys.exc_info()
             except BaseException:
-                self.connection._handle_dbapi_exception(error, statement.text, None, None, None)
+                self.connection._handle_dbapi_exception(error, text, None, None, None)
 
         await greenlet_spawn(fail)
         raise error  # not reached, but greenlet_spawn does not say so

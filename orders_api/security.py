@@ -57,16 +57,19 @@ class Caller:
         return self.token_hash
 
 
+ANYONE = Caller()
+
+
 async def authorize(request: Request, operation: str) -> Caller:
     """Decide about a request before anything else of it is looked at, or answer 401."""
     if operation in PUBLIC:
-        return Caller()
+        return ANYONE
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
         patience = request.app.state.database.timeout
         return await within(patience, _caller_of(request, token.strip()))
     if request.app.state.settings.trust_local and is_local(request):
-        return Caller()
+        return ANYONE
     raise _unauthorized("Sign in first")
 
 
@@ -194,7 +197,7 @@ async def sign_in(request: Request, username: str, password: str) -> str:
         right = not blocked and await anyio.to_thread.run_sync(
             password_hash.verify, password, user.password_hash if user else _dummy_hash()
         )
-    async with Writer(request) as write, write.begin():
+    async with Writer(request) as write:
         if user and right:
             return await _new_token(write, user, login_hash)
         wait = await _count_failure(write, login_hash)

@@ -21,6 +21,7 @@ from sqlmodel import SQLModel, insert
 from orders_api.database import Database
 from orders_api.models import Coupon, Order, OrderItem, OrderTotal, Product, Store, Todo, User
 from orders_api.paging import Page
+from orders_api.postgresql import PostgresConnection
 from orders_api.routes import coupons, orders, products, stores, todos
 from tests.conftest import database_of, delete_all_rows
 from tests.samples import STORE
@@ -155,17 +156,17 @@ class Work:
 
     def watch_postgresql(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Watch the driver, through which every statement goes."""
-        execute = psycopg.AsyncCursor.execute
+        fetch = PostgresConnection.fetch
 
-        async def watched(cursor: Any, text: Any, values: Any = None, **options: Any) -> Any:
-            self.record(text, values)
-            return await execute(cursor, text, values, **options)
+        async def watched(connection: PostgresConnection, text: bytes, values: Any) -> Any:
+            self.record(text.decode(), values)
+            return await fetch(connection, text, values)
 
-        monkeypatch.setattr(psycopg.AsyncCursor, "execute", watched)
+        monkeypatch.setattr(PostgresConnection, "fetch", watched)
 
-    def record(self, text: Any, values: Any) -> None:
-        if "SELECT" in str(text):
-            self.sent.append((str(text), values))
+    def record(self, text: str, values: Any) -> None:
+        if "SELECT" in text:
+            self.sent.append((text, values))
 
     def amount(self) -> int:
         """Do it again, and count."""
@@ -175,7 +176,9 @@ class Work:
             with closing(sqlite3.connect(memory, uri=True)) as connection:
                 return sum(_steps(connection, text) for text, _ in self.sent)
         url = self.database.url.set(drivername="postgresql")
-        with psycopg.connect(url.render_as_string(hide_password=False)) as connection:
+        with psycopg.connect(
+            url.render_as_string(hide_password=False), cursor_factory=psycopg.RawCursor
+        ) as connection:
             # To read all of a table as small as these is cheap otherwise.
             connection.execute("SET random_page_cost = 1.1")
             explain = "EXPLAIN (ANALYZE, FORMAT JSON) "

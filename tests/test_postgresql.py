@@ -1,0 +1,203 @@
+"""The connection to PostgreSQL: what it leaves out of psycopg's way must not be missed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.pq import TransactionStatus
+
+from orders_api.postgresql import PostgresConnection
+from tests.conftest import Postgres
+
+pytestmark = pytest.mark.skipif(Postgres.url is None, reason="needs PostgreSQL")
+
+Check = Callable[[PostgresConnection], Awaitable[None]]
+MOST_UNPREPARED = 5  # psycopg prepares a statement that was run more often
+
+
+def connected(check: Check, **options: Any) -> None:
+    """Run a check with a connection in autocommit, unless the options say otherwise."""
+
+    async def run() -> None:
+        options.setdefault("autocommit", True)
+        connection = await PostgresConnection.connect(Postgres.url or "", **options)
+        assert isinstance(connection, PostgresConnection)
+        try:
+            await check(connection)
+        finally:
+            await connection.close()
+
+    asyncio.run(run())
+
+
+async def prepared(connection: PostgresConnection) -> int:
+    [(count,)] = await connection.fetch(b"SELECT count(*) FROM pg_prepared_statements", [])
+    return int(count)
+
+
+def test_rows_and_their_types_are_given() -> None:
+    async def check(connection: PostgresConnection) -> None:
+        assert await connection.fetch(b"SELECT $1::int4, $2::text", [1, "a"]) == [(1, "a")]
+        assert connection.column_types() == [23, 25]
+        assert await connection.fetch(b"SELECT 1 WHERE false", []) == []
+
+    connected(check)
+
+
+def test_statement_is_prepared_when_it_is_used_often() -> None:
+    async def check(connection: PostgresConnection) -> None:
+        for n in range(MOST_UNPREPARED + 3):
+            assert await connection.fetch(b"SELECT $1::int4", [n]) == [(n,)]
+        assert await prepared(connection) == 1
+
+    connected(check)
+
+
+def test_value_of_another_type_is_another_statement() -> None:
+    async def check(connection: PostgresConnection) -> None:
+        for value in (1, 40_000, 3_000_000_000, None) * (MOST_UNPREPARED + 3):
+            assert await connection.fetch(b"SELECT $1::int8", [value]) == [(value,)]
+
+    connected(check)
+
+
+def test_nothing_is_prepared_if_it_must_not() -> None:
+    async def check(connection: PostgresConnection) -> None:
+        for _ in range(MOST_UNPREPARED + 3):
+            await connection.fetch(b"SELECT 1", [])
+        assert await prepared(connection) == 0
+
+    connected(check, prepare_threshold=None)
+
+
+def test_psycopg_forgets_what_is_prepared_when_it_deallocates_all() -> None:
+    """It does so after a rollback, if it has prepared anything itself."""
+
+    async def check(connection: PostgresConnection) -> None:
+        for _ in range(MOST_UNPREPARED + 3):
+            await connection.fetch(b"SELECT 1", [])
+            await connection.execute("SELECT 2")
+        await connection.rollback()
+        for _ in range(MOST_UNPREPARED + 3):
+            assert await connection.fetch(b"SELECT 1", []) == [(1,)]
+
+    connected(check, autocommit=False)
+
+
+def test_statement_that_fails_again_and_again_is_prepared_once() -> None:
+    async def check(connection: PostgresConnection) -> None:
+        for _ in range(MOST_UNPREPARED + 3):
+            assert await connection.fetch(b"SELECT 1 / $1::int4", [1]) == [(1,)]
+        for _ in range(3 * MOST_UNPREPARED):
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                await connection.fetch(b"SELECT 2 / $1::int4", [0])
+        assert await prepared(connection) <= 2
+
+    connected(check)
+
+
+def test_first_statement_begins_a_transaction() -> None:
+    async def check(connection: PostgresConnection) -> None:
+        assert not connection.in_transaction
+        assert await connection.fetch(b"SELECT 1", []) == [(1,)]
+        assert connection.in_transaction
+        await connection.commit()
+        assert not connection.in_transaction
+
+    connected(check, autocommit=False)
+
+
+def test_failure_of_the_first_statement_leaves_a_transaction_to_roll_back() -> None:
+    async def check(connection: PostgresConnection) -> None:
+        for _ in range(MOST_UNPREPARED + 3):
+            with pytest.raises(psycopg.errors.UndefinedTable, match="nowhere"):
+                await connection.fetch(b"SELECT 1 FROM nowhere", [])
+            assert connection.info.transaction_status == TransactionStatus.INERROR
+            await connection.rollback()
+        assert await connection.fetch(b"SELECT 1", []) == [(1,)]
+
+    connected(check, autocommit=False)
+
+
+def test_statement_may_be_larger_than_what_the_socket_takes() -> None:
+    async def check(connection: PostgresConnection) -> None:
+        text = "x" * 30_000_000
+        for _ in range(2):
+            assert await connection.fetch(b"SELECT $1::text", [text]) == [(text,)]
+
+    connected(check)
+
+
+def test_many_rows_are_run() -> None:
+    async def check(connection: PostgresConnection) -> None:
+        await connection.fetch(b"CREATE TEMPORARY TABLE numbers (n int)", [])
+        await connection.run_many(b"INSERT INTO numbers VALUES ($1)", [[n] for n in range(100)])
+        assert await connection.fetch(b"SELECT sum(n) FROM numbers", []) == [(4950,)]
+
+    connected(check)
+
+
+def test_interrupted_statement_is_cancelled_on_the_server() -> None:
+    async def check(connection: PostgresConnection) -> None:
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await connection.fetch(b"SELECT pg_sleep(60)", [])
+            assert await connection.fetch(b"SELECT 1", []) == [(1,)]
+
+    connected(check)
+
+
+def test_statements_of_psycopgs_own_run_in_between() -> None:
+    async def check(connection: PostgresConnection) -> None:
+        for n in range(3):
+            assert await connection.fetch(b"SELECT $1::int4", [n]) == [(n,)]
+            assert await (await connection.execute("SELECT %s", [n])).fetchall() == [(n,)]
+
+    connected(check)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.1])
+def test_connection_that_the_server_ends_is_closed(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    arrived = PostgresConnection._arrived
+
+    def count(connection: PostgresConnection) -> None:
+        nonlocal looks
+        looks += 1
+        arrived(connection)
+
+    async def check(connection: PostgresConnection) -> None:
+        await connection.fetch(b"SELECT 1", [])
+        process = connection.info.backend_pid
+        async with await psycopg.AsyncConnection.connect(Postgres.url or "") as other:
+            await other.execute("SELECT pg_terminate_backend(%s, 5000)", [process])
+        await asyncio.sleep(seconds)
+        assert looks < 5, "the event loop looks at it again and again"
+        with pytest.raises(psycopg.OperationalError):
+            await connection.fetch(b"SELECT 1", [])
+        assert connection.closed
+
+    monkeypatch.setattr(PostgresConnection, "_arrived", count)
+    connected(check)
+
+
+def test_connection_may_have_the_number_of_one_that_was_lost() -> None:
+    """The event loop must not take the new socket for the old one."""
+
+    async def check(connection: PostgresConnection) -> None:
+        for _ in range(3):
+            await connection.fetch(b"SELECT 1", [])
+            number = connection.fileno()
+            await connection.close()
+            connection = await PostgresConnection.connect(Postgres.url or "", autocommit=True)
+            async with asyncio.timeout(10):
+                assert await connection.fetch(b"SELECT 1", []) == [(1,)]
+            assert connection.fileno() == number
+        await connection.close()
+
+    connected(check)
