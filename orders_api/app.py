@@ -29,6 +29,7 @@ from orders_api.errors import (
 from orders_api.logs import log, log_request, request_state, start_logging, watch_statements
 from orders_api.openapi import complete_document
 from orders_api.routes import route_modules, service
+from orders_api.routing import Directory
 from orders_api.security import hashing_slots
 from orders_api.settings import Settings
 
@@ -75,9 +76,10 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_api_route(
             prefix, service.index, response_model=service.Index, include_in_schema=False
         )
-    paths = {str(route.path) for route in iter_route_contexts(app.routes)}
-    app.state.fixed_paths = {path for path in paths if "{" not in path}
+    contexts = list(iter_route_contexts(app.routes))
+    app.state.fixed_paths = {path for c in contexts if "{" not in (path := str(c.path))}
     add_error_handlers(app)
+    app.add_middleware(Directory, contexts=contexts, fixed_paths=app.state.fixed_paths)
     limits = {f"{prefix}/products/import": settings.max_import_bytes}
     app.add_middleware(RequestContext, max_body_bytes=settings.max_body_bytes, limits=limits)
     complete_document(app)

@@ -11,9 +11,9 @@ from typing import Any
 
 from fastapi import Request, Response, params
 from fastapi.datastructures import DefaultPlaceholder
-from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
+from fastapi.dependencies.utils import request_body_to_args
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
-from fastapi.routing import APIRoute
+from fastapi.routing import RouteContext
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -27,8 +27,8 @@ KNOWN = {
 OPTIONS = ("include", "exclude", "exclude_unset", "exclude_defaults", "exclude_none")
 
 
-def shorter(route: APIRoute, dependencies: set[Callable[..., Any]]) -> Call | None:
-    """Give what calls the endpoint of a route, if it asks for no more than this:
+def shorter(route: RouteContext, dependencies: set[Callable[..., Any]]) -> Call | None:
+    """Give what calls the endpoint of a route where it is included, if it asks for no more than:
 
     some of these dependencies, each of which takes the request alone; parameters in the path; a
     model of all parameters of the query; one model as JSON.
@@ -51,6 +51,7 @@ def shorter(route: APIRoute, dependencies: set[Callable[..., Any]]) -> Call | No
         or answers_otherwise
         or is_form
         or is_streamed
+        or route.max_body_size is not None
         or not {dependency.call for dependency in dependant.dependencies} <= dependencies
         or not all(_is_model(field) for field in dependant.query_params)
         or len(dependant.query_params) > 1
@@ -58,12 +59,21 @@ def shorter(route: APIRoute, dependencies: set[Callable[..., Any]]) -> Call | No
     ):
         return None
 
+    path_params = [
+        (field.name, field.alias, field.validate, ("path", field.alias))
+        for field in dependant.path_params
+    ]
+
     async def handle(request: Request) -> Response:
-        values, errors = request_params_to_args(dependant.path_params, request.path_params)
+        values: dict[str, Any] = {}
+        errors: list[Any] = []
+        for name, alias, validate, loc in path_params:
+            values[name], found = validate(request.path_params[alias], values, loc=loc)
+            errors += found
         for field in dependant.query_params:
             query = dict(request.query_params)
             values[field.name], found = field.validate(query, values, loc=("query",))
-            errors += found or []
+            errors += found
         if dependant.body_params:
             body = await request.json() if await request.body() else PydanticUndefined
             more, found = await request_body_to_args(
@@ -74,7 +84,7 @@ def shorter(route: APIRoute, dependencies: set[Callable[..., Any]]) -> Call | No
         if errors:
             raise RequestValidationError(errors)
         for dependency in dependant.dependencies:
-            values[str(dependency.name)] = await dependency.call(request)  # type: ignore[misc]  # it is one of those above
+            values[str(dependency.name)] = await dependency.call(request)
         if dependant.request_param_name:
             values[dependant.request_param_name] = request
         result = await call(**values)

@@ -467,26 +467,30 @@ def problem_of(error: Exception, request: Request) -> Problem | None:
     return from_database_error(error)
 
 
+ANSWERED = (
+    HTTPException,
+    RequestValidationError,
+    ClientDisconnect,
+    sqlalchemy.exc.SQLAlchemyError,
+    TimeoutError,
+    OSError,
+)
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Answer an exception that has an answer; the rest is raised again."""
+    problem = problem_of(error, request)
+    if problem is None:
+        raise error
+    if problem.kind is METHOD_NOT_ALLOWED and request.method == "OPTIONS":
+        return Response(status_code=204, headers=problem.headers)
+    if problem.status_code == 503 and not isinstance(error, Problem):
+        cause = getattr(error, "orig", None) or repr(error)
+        log.warning("%s [%s] %s", problem.detail, request.state.request_id, cause)
+    return problem.response(request.state.request_id)
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every exception that has an answer; the rest reaches the middleware as a 500."""
-
-    async def answer(request: Request, error: Exception) -> Response:
-        problem = problem_of(error, request)
-        if problem is None:
-            raise error
-        if problem.kind is METHOD_NOT_ALLOWED and request.method == "OPTIONS":
-            return Response(status_code=204, headers=problem.headers)
-        if problem.status_code == 503 and not isinstance(error, Problem):
-            cause = getattr(error, "orig", None) or repr(error)
-            log.warning("%s [%s] %s", problem.detail, request.state.request_id, cause)
-        return problem.response(request.state.request_id)
-
-    for kind in (
-        HTTPException,
-        RequestValidationError,
-        ClientDisconnect,
-        sqlalchemy.exc.SQLAlchemyError,
-        TimeoutError,
-        OSError,
-    ):
-        app.add_exception_handler(kind, answer)
+    for kind in ANSWERED:
+        app.add_exception_handler(kind, answer_error)

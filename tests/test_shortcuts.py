@@ -1,17 +1,19 @@
 """What is read and inserted without SQLAlchemy's Connection is as right as with it."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from uuid import uuid4
 
 import psycopg
 import pytest
-from fastapi import Header
+from fastapi import Depends, FastAPI, Header, HTTPException
+from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from sqlalchemy import event
 
 from orders_api.app import create_app
+from orders_api.database import Read
 from orders_api.models import OrderDetail, OrderOut, StoreOut
-from orders_api.routing import Router
+from orders_api.routing import Directory, Router
 from orders_api.settings import Settings
 from orders_api.shapes import Insertion, plan_of, table_of
 from tests.conftest import Postgres, database_of, local_client
@@ -77,9 +79,9 @@ def test_broken_connections_are_replaced() -> None:
         database = database_of(client)
         assert client.portal is not None
         # Three at once, so that three connections are kept.
-        links = [client.portal.call(database.take) for _ in range(3)]
+        links = [client.portal.call(database.to_read.take) for _ in range(3)]
         for link in links:
-            client.portal.call(database.give, link)
+            client.portal.call(database.to_read.give, link)
         with psycopg.connect(Postgres.url, autocommit=True) as connection:
             processes = [link.driver.info.backend_pid for link in links]
             connection.execute("SELECT pg_terminate_backend(p) FROM unnest(%s) p", [processes])
@@ -102,9 +104,49 @@ def test_endpoint_may_ask_for_what_only_fastapi_gives() -> None:
     async def get_excluding() -> dict[str, int]:
         return {"answer": 42, "secret": 1}
 
-    app = create_app(Settings(database_url="sqlite://"))
-    app.include_router(router)
-    with local_client(app) as client:
+    @router.get("/plain")
+    async def get_plain() -> int:
+        return 42
+
+    with local_client(with_extras(router)) as client:
         assert client.get("/extras/sync").json() == {"answer": 42}
         assert client.get("/extras/header", headers={"user-agent": "curl"}).json() == "curl"
         assert client.get("/extras/excluding").json() == {"answer": 42}
+        assert client.get("/extras/plain").json() == 42
+
+
+def with_extras(router: Router, **options: Any) -> FastAPI:
+    """Make an application that calls the endpoints of this router as it does its own."""
+    app = create_app(Settings(database_url="sqlite://"))
+    app.include_router(router, **options)
+    contexts = list(iter_route_contexts(app.routes))
+    app.add_middleware(Directory, contexts=contexts, fixed_paths=app.state.fixed_paths)
+    return app
+
+
+async def refuse() -> None:
+    raise HTTPException(401)
+
+
+def test_dependency_of_an_included_router_is_called() -> None:
+    router = Router(prefix="/extras", tags=["extras"])
+
+    @router.get("/{number}")
+    async def get_extra(number: int) -> int:
+        return number
+
+    with local_client(with_extras(router)) as client:
+        assert client.get("/extras/42").json() == 42
+    with local_client(with_extras(router, dependencies=[Depends(refuse)])) as client:
+        problem(client.get("/extras/42"), 401, "unauthorized")
+
+
+def test_override_of_a_dependency_is_called(client: TestClient) -> None:
+    assert isinstance(client.app, FastAPI)
+    assert client.get("/stores").status_code == 200
+    dependency = get_args(Read)[1].dependency
+    client.app.dependency_overrides[dependency] = refuse
+    try:
+        problem(client.get("/stores"), 401, "unauthorized")
+    finally:
+        client.app.dependency_overrides.clear()
