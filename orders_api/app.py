@@ -45,6 +45,9 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start_logging(settings)
+        if not app._native_telemetry.enabled():
+            # FastAPI would look for it in the environment, three times for each request.
+            app._telemetry.update({"tracing": False, "metrics": False, "logs": False})
         app.state.hashing_slots = hashing_slots()
         app.state.database = database = Database(settings)
         for engine in {database.reader.sync_engine, database.writer.sync_engine}:

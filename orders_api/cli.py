@@ -39,6 +39,7 @@ def serve(
     import uvicorn
 
     from orders_api.logs import uvicorn_config
+    from orders_api.protocol import OnePacketProtocol
     from orders_api.settings import Settings
 
     settings = Settings()
@@ -55,6 +56,7 @@ def serve(
         log_level=settings.log_level.lower(),
         log_config=uvicorn_config(settings),
         server_header=False,
+        http=OnePacketProtocol,
         ws="none",  # an Upgrade is ignored, as RFC 9110 (7.8) allows, and HTTP goes on
     )
 

@@ -104,16 +104,19 @@ def is_local(request: Request) -> bool:
     A proxy on this machine connects from loopback too, and a page of any site can make a browser
     on this machine send requests, even under a name of its own that resolves to 127.0.0.1.
     """
-    headers = request.headers
-    forwarded = any(name == "forwarded" or name.startswith("x-forwarded-") for name in headers)
-    hosts = headers.getlist("host")
+    sent: dict[bytes, list[str]] = {b"host": [], b"origin": [], b"sec-fetch-site": []}
+    for name, value in request.headers.raw:
+        if name == b"forwarded" or name.startswith(b"x-forwarded-"):
+            return False
+        if name in sent:
+            sent[name].append(value.decode("latin-1"))
+    hosts = sent[b"host"]
     return (
-        not forwarded
-        and _is_loopback(request.client.host if request.client else "")
+        _is_loopback(request.client.host if request.client else "")
         and len(hosts) == 1
         and _host_of(f"//{hosts[0]}") in {"localhost", "127.0.0.1", "::1"}
-        and all(_is_same_origin(o, hosts[0]) for o in headers.getlist("origin"))
-        and all(site in {"same-origin", "none"} for site in headers.getlist("sec-fetch-site"))
+        and all(_is_same_origin(origin, hosts[0]) for origin in sent[b"origin"])
+        and all(site in {"same-origin", "none"} for site in sent[b"sec-fetch-site"])
     )
 
 

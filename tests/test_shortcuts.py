@@ -8,6 +8,7 @@ import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
+from opentelemetry import trace
 from sqlalchemy import event
 
 from orders_api.app import create_app
@@ -150,3 +151,37 @@ def test_override_of_a_dependency_is_called(client: TestClient) -> None:
         problem(client.get("/stores"), 401, "unauthorized")
     finally:
         client.app.dependency_overrides.clear()
+
+
+class Tracer(trace.NoOpTracer):
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+
+    def start_span(self, name: str, *_: Any, **__: Any) -> "Span":
+        self.spans.append(Span(name))
+        return self.spans[-1]
+
+
+class Span(trace.NonRecordingSpan):
+    def __init__(self, name: str) -> None:
+        super().__init__(trace.INVALID_SPAN_CONTEXT)
+        self.name = name
+
+    def update_name(self, name: str) -> None:
+        self.name = name
+
+
+class Provider(trace.TracerProvider):
+    def __init__(self) -> None:
+        self.tracer = Tracer()
+
+    def get_tracer(self, *_: Any, **__: Any) -> Tracer:
+        return self.tracer
+
+
+def test_traced_request_goes_the_way_of_fastapi(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = Provider()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    with local_client(create_app(Settings(database_url="sqlite://"))) as client:
+        assert client.get(f"/stores/{uuid4()}").status_code == 404
+    assert "GET /stores/{storeId}" in [span.name for span in provider.tracer.spans]

@@ -1,0 +1,87 @@
+"""How responses are written to the network."""
+
+import asyncio
+from typing import Any
+
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from orders_api.protocol import OnePacketProtocol
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n"
+
+
+class Transport(asyncio.Transport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.is_closed = False
+
+    def write(self, data: Any) -> None:
+        assert not self.is_closed
+        self.written.append(bytes(data))
+
+    def writelines(self, parts: Any) -> None:
+        self.write(b"".join(parts))
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def written(*parts: bytes, request: bytes = REQUEST) -> tuple[list[bytes], bool]:
+    """Give what is written for a response with these parts, and whether the connection ends."""
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        length = str(sum(map(len, parts))).encode()
+        headers = [(b"content-length", length)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for n, part in enumerate(parts, 1):
+            more = n < len(parts)
+            await send({"type": "http.response.body", "body": part, "more_body": more})
+            await asyncio.sleep(0)
+
+    async def run() -> tuple[list[bytes], bool]:
+        config = Config(app, http=OnePacketProtocol, access_log=False)
+        config.load()
+        transport = Transport()
+        protocol = OnePacketProtocol(config, ServerState(), {})
+        protocol.connection_made(transport)
+        protocol.data_received(request)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        if protocol.timeout_keep_alive_task:
+            protocol.timeout_keep_alive_task.cancel()
+        return transport.written, transport.is_closed
+
+    return asyncio.run(run())
+
+
+def test_head_and_body_are_written_together() -> None:
+    [response], is_closed = written(b'{"status":"ok"}')
+    assert response.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert response.endswith(b'\r\n\r\n{"status":"ok"}')
+    assert not is_closed
+
+
+def test_response_without_a_body_is_written() -> None:
+    [response], _ = written(b"")
+    assert response.endswith(b"\r\n\r\n")
+
+
+def test_parts_that_take_their_time_are_written_as_they_come() -> None:
+    first, second, third = written(b"a", b"b", b"c")[0]
+    assert first.endswith(b"\r\n\r\na")
+    assert (second, third) == (b"b", b"c")
+
+
+def test_all_is_written_before_the_connection_ends() -> None:
+    request = REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    [response], is_closed = written(b"a", request=request)
+    assert response.endswith(b"\r\n\r\na")
+    assert is_closed
+    [refusal], is_closed = written(b"a", request=b"NONSENSE\r\n\r\n")
+    assert refusal.startswith(b"HTTP/1.1 400 ")
+    assert is_closed
