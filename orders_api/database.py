@@ -411,6 +411,7 @@ class Writer(AsyncSession):
             if keep and self._link and self._link.in_transaction:
                 await self._link.commit()
         finally:
+            session.info.clear()
             if self._link:
                 await self.database.to_write.give(self._link)
 
@@ -504,6 +505,8 @@ class Work:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Circles of references would be left for the garbage collector, for which all must wait.
+        del self.request.state.work
         if "writer" in vars(self):
             await self.writer.end(kind is None and self.keep, check=kind is None)
 

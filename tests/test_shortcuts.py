@@ -1,5 +1,7 @@
 """What is read and inserted without SQLAlchemy's Connection is as right as with it."""
 
+import gc
+import json
 from typing import Annotated, Any, get_args
 from uuid import uuid4
 
@@ -10,6 +12,7 @@ from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from opentelemetry import trace
 from sqlalchemy import event
+from starlette.types import Message
 
 from orders_api.app import create_app
 from orders_api.database import Read
@@ -18,7 +21,7 @@ from orders_api.routing import Directory, Router
 from orders_api.settings import Settings
 from orders_api.shapes import Insertion, plan_of, table_of
 from tests.conftest import Postgres, database_of, local_client
-from tests.samples import new_order, new_product, new_store, problem
+from tests.samples import STORE, new_order, new_product, new_store, problem
 
 needs_postgresql = pytest.mark.skipif(Postgres.url is None, reason="needs PostgreSQL")
 
@@ -151,6 +154,48 @@ def test_override_of_a_dependency_is_called(client: TestClient) -> None:
         problem(client.get("/stores"), 401, "unauthorized")
     finally:
         client.app.dependency_overrides.clear()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/stores", b""),
+        ("POST", "/stores", json.dumps(STORE).encode()),
+        ("POST", "/todos", b'{"task": "Wait"}'),
+    ],
+)
+def test_request_leaves_nothing_to_the_garbage_collector(
+    client: TestClient, method: str, path: str, body: bytes
+) -> None:
+    assert isinstance(client.app, FastAPI)
+    assert client.portal is not None
+    app = client.app
+    statuses = []
+    scope = {"type": "http", "http_version": "1.1", "scheme": "http", "client": ("127.0.0.1", 1)}
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
+    request = scope | {"method": method, "path": path, "raw_path": b"", "query_string": b""}
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    async def count(times: int) -> int:
+        gc.collect()
+        for _ in range(times):
+            await app({**request, "headers": headers, "state": {}}, receive, send)
+        return gc.collect()
+
+    gc.disable()
+    try:
+        client.portal.call(count, 10)  # what is made once
+        garbage = client.portal.call(count, 20)
+    finally:
+        gc.enable()
+    assert set(statuses) <= {200, 201, 409}
+    assert garbage < 20
 
 
 class Tracer(trace.NoOpTracer):
