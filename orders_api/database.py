@@ -81,7 +81,6 @@ class Database:
         # PostgreSQL's own form of parameters, which the driver sends as they are.
         dialect: Any = self.url.get_dialect()
         self.dialect = dialect(paramstyle="qmark" if self.is_sqlite else "numeric_dollar")
-        # A pool has as many connections as are kept, and one for whoever does not keep it.
         size = settings.database_pool_size
         if self.is_sqlite and self.url.database in {None, "", ":memory:"}:
             # It lives as long as a connection is open, so one is, whatever befalls the pool's.
@@ -408,7 +407,7 @@ class Writer(AsyncSession):
         try:
             if session.in_transaction():
                 await greenlet_spawn(end)
-            if keep and self._link and self._link.in_transaction:
+            if keep and self._link:
                 await self._link.commit()
         finally:
             session.info.clear()

@@ -104,9 +104,8 @@ class Link:
 
     @property
     def in_transaction(self) -> bool:
-        """Tell what the driver knows: SQLAlchemy knows of none that begins here."""
-        is_in: bool = self.driver.in_transaction
-        return is_in
+        """Tell whether there is a transaction; SQLAlchemy knows of no other than its own."""
+        return self.connection.in_transaction() or self.driver.in_transaction
 
     async def begin(self) -> None:
         """Begin a transaction; PostgreSQL does so with its first statement."""
@@ -118,6 +117,9 @@ class Link:
                 await self._fail(error, "BEGIN IMMEDIATE")
 
     async def commit(self) -> None:
+        if self.connection.in_transaction():
+            await greenlet_spawn(self.connection.commit)
+            return
         try:
             await self.driver.commit()
         except BaseException as error:

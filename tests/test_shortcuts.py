@@ -93,6 +93,36 @@ def test_broken_connections_are_replaced() -> None:
         assert [client.get("/stores").status_code for _ in range(3)] == [200, 200, 200]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "content", "status"),
+    [
+        ("POST", "/todos", '{"task": "Wait"}', 201),
+        ("POST", "/products/import", '{"storeId": "{}", "name": "A", "price": 1}', 200),
+        ("POST", "/products/import", "nonsense", 400),
+        ("PATCH", "/stores/{}", '{"city": "Porto"}', 200),
+        ("PATCH", "/stores/{}", '{"name": null}', 422),
+        ("DELETE", "/stores/{}", "", 204),
+    ],
+)
+def test_transaction_has_ended_when_its_request_has(
+    client: TestClient, method: str, path: str, content: str, status: int
+) -> None:
+    store = new_store(client)
+    response = client.request(
+        method,
+        path.replace("{}", store["storeId"]),
+        content=content.replace("{}", store["storeId"]).encode(),
+        headers={"content-type": "application/jsonl" if "import" in path else "application/json"},
+    )
+    assert response.status_code == status
+    links = database_of(client).to_write
+    assert client.portal is not None
+    link = client.portal.call(links.take)
+    is_in_transaction = link.connection.in_transaction() or link.driver.in_transaction
+    client.portal.call(links.give, link)
+    assert not is_in_transaction
+
+
 def test_endpoint_may_ask_for_what_only_fastapi_gives() -> None:
     router = Router(prefix="/extras", tags=["extras"])
 
