@@ -26,7 +26,6 @@ from pydantic.alias_generators import to_camel
 from sqlalchemy import UniqueConstraint
 from sqlmodel import SQLModel
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orders_api import bulk, idempotency
@@ -212,16 +211,6 @@ class Router(APIRouter):
             **options,
         )
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Go by the prefix: FastAPI would try every route of every router, and the match twice."""
-        if not self.prefix:
-            return super().matches(scope)
-        start = len(scope["app"].state.settings.api_prefix)
-        end = start + len(self.prefix)
-        path = scope["path"]
-        is_mine = path[start:end] == self.prefix and path[end : end + 1] in {"", "/"}
-        return (Match.FULL if is_mine else Match.NONE), {}
-
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         path = path.rstrip("/")
         public = endpoint.__name__ in PUBLIC
@@ -299,8 +288,8 @@ Entry = tuple[Route, Call]
 class Directory:
     """Sends requests straight to the routes that their paths name, past FastAPI's search.
 
-    It knows paths without parameters, and those whose last part is the only one; all else, and
-    all that is to be traced, goes FastAPI's way.
+    It knows paths with at most one parameter; all else, and all that is to be traced, goes
+    FastAPI's way.
     """
 
     def __init__(
@@ -309,19 +298,26 @@ class Directory:
         self.app = app
         self.fixed_paths = fixed_paths
         self.plain: dict[tuple[str, str], Entry] = {}
-        self.items: dict[tuple[str, str], tuple[str, Entry]] = {}
+        self.entries: dict[str, tuple[str, Entry]] = {}
+        patterns: dict[str, list[str]] = {}
         for context in contexts:
             route = context.original_route
             if not isinstance(route, Route) or not (call := shorter(context, DEPENDENCIES)):
                 continue
             entry = route, route.strictly(call)
             path = str(context.path)
-            head, _, tail = path.rpartition("/")
+            # Whatever has another kind of parameter stays in the rest, and is left to FastAPI.
+            before, *others = re.split(r"\{(\w+)\}", path)
             for method in route.methods or ():
                 if "{" not in path:
                     self.plain.setdefault((method, path), entry)
-                elif "{" not in head and tail[0] == "{" and tail[-1] == "}":
-                    self.items.setdefault((method, head), (tail[1:-1], entry))
+                elif path.count("{") == 1 and others:
+                    name, after = others
+                    group = f"entry_{len(self.entries)}"
+                    self.entries[group] = name, entry
+                    pattern = f"{re.escape(before)}(?P<{group}>[^/]+){re.escape(after)}"
+                    patterns.setdefault(method, []).append(pattern)
+        self.patterns = {method: re.compile("|".join(some)) for method, some in patterns.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         entry = self.find(scope) if scope["type"] == "http" else None
@@ -337,6 +333,7 @@ class Directory:
         await response(scope, receive, send)
 
     def find(self, scope: Scope) -> Entry | None:
+        """Find the route, and set the parameter of its path."""
         if (
             "fastapi.telemetry" in scope
             or scope.get("root_path")
@@ -347,9 +344,11 @@ class Directory:
         scope["path_params"] = {}
         if entry := self.plain.get((method, path)):
             return entry
-        head, _, tail = path.rpartition("/")
-        if tail and path not in self.fixed_paths and (item := self.items.get((method, head))):
-            name, entry = item
-            scope["path_params"] = {name: tail}
-            return entry
-        return None
+        if method not in self.patterns or path in self.fixed_paths:
+            return None
+        match = self.patterns[method].fullmatch(path)
+        if match is None or match.lastgroup is None:
+            return None
+        name, entry = self.entries[match.lastgroup]
+        scope["path_params"] = {name: match[match.lastgroup]}
+        return entry
