@@ -15,7 +15,7 @@ from sqlalchemy import event
 from starlette.types import Message
 
 from orders_api.app import create_app
-from orders_api.database import Read
+from orders_api.database import Read, migrate
 from orders_api.models import OrderDetail, OrderOut, StoreOut
 from orders_api.routing import Directory, Router
 from orders_api.settings import Settings
@@ -79,7 +79,9 @@ def test_product_deleted_while_it_is_ordered_is_422(database_url: str, client: T
 @needs_postgresql
 def test_broken_connections_are_replaced() -> None:
     assert Postgres.url
-    with local_client(create_app(Settings(database_url=Postgres.url))) as client:
+    settings = Settings(database_url=Postgres.url)
+    migrate(settings.url)
+    with local_client(create_app(settings)) as client:
         database = database_of(client)
         assert client.portal is not None
         # Three at once, so that three connections are kept.
