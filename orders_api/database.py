@@ -212,15 +212,18 @@ class Links:
                 raise
         return link
 
-    async def give(self, link: Link) -> None:
-        """Keep a connection; but the pool rolls back what was not committed."""
-        kept: Link | None = link
+    async def give(self, link: Link, roll_back: bool = False) -> None:
+        """Keep a connection, unless it is broken: then the others may be so, too."""
+        kept: Link | None = None
         try:
+            if roll_back:
+                await link.rollback()
             if link.connection.invalidated:
                 await self.drop()
-            if link.connection.invalidated or not self.keep or link.in_transaction:
-                kept = None
+            if link.connection.invalidated or not self.keep:
                 await greenlet_spawn(link.connection.close)
+            else:
+                kept = link
         finally:
             self._queue.put_nowait(kept)
 
@@ -404,15 +407,17 @@ class Writer(AsyncSession):
                 elif check:
                     session.flush()  # the last statements, which the database may refuse
 
+        is_kept = False
         try:
             if session.in_transaction():
                 await greenlet_spawn(end)
             if keep and self._link:
                 await self._link.commit()
+                is_kept = True
         finally:
             session.info.clear()
             if self._link:
-                await self.database.to_write.give(self._link)
+                await self.database.to_write.give(self._link, roll_back=not is_kept)
 
     async def __aexit__(self, kind: Any, *_: object) -> None:
         await self.end(keep=kind is None, check=False)

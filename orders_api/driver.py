@@ -102,11 +102,6 @@ class Link:
         else:
             await self._run(statement, self.driver.run_many, statement.encoded, given)
 
-    @property
-    def in_transaction(self) -> bool:
-        """Tell whether there is a transaction; SQLAlchemy knows of no other than its own."""
-        return self.connection.in_transaction() or self.driver.in_transaction
-
     async def begin(self) -> None:
         """Begin a transaction; PostgreSQL does so with its first statement."""
         if self.is_sqlite:
@@ -124,6 +119,19 @@ class Link:
             await self.driver.commit()
         except BaseException as error:
             await self._fail(error, "COMMIT")
+
+    async def rollback(self) -> None:
+        """Undo what was not committed, whether SQLAlchemy knows of it or not."""
+
+        def rollback() -> None:
+            try:
+                self.connection.rollback()
+                if not self.connection.invalidated:
+                    self.connection.connection.rollback()
+            except Exception:
+                self.connection.invalidate()
+
+        await greenlet_spawn(rollback)
 
     async def _run(
         self, statement: Statement, run: Callable[..., Awaitable[Result]], *given: Any

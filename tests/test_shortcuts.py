@@ -2,9 +2,12 @@
 
 import gc
 import json
+import sqlite3
+from pathlib import Path
 from typing import Annotated, Any, get_args
 from uuid import uuid4
 
+import aiosqlite
 import psycopg
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException
@@ -17,10 +20,11 @@ from starlette.types import Message
 from orders_api.app import create_app
 from orders_api.database import Read, migrate
 from orders_api.models import OrderDetail, OrderOut, StoreOut
+from orders_api.postgresql import PostgresConnection
 from orders_api.routing import Directory, Router
 from orders_api.settings import Settings
 from orders_api.shapes import Insertion, plan_of, table_of
-from tests.conftest import Postgres, database_of, local_client
+from tests.conftest import Postgres, database_of, delete_all_rows, local_client
 from tests.samples import STORE, new_order, new_product, new_store, problem
 
 needs_postgresql = pytest.mark.skipif(Postgres.url is None, reason="needs PostgreSQL")
@@ -123,6 +127,35 @@ def test_transaction_has_ended_when_its_request_has(
     is_in_transaction = link.connection.in_transaction() or link.driver.in_transaction
     client.portal.call(links.give, link)
     assert not is_in_transaction
+
+
+@pytest.mark.parametrize("headers", [{}, {"idempotency-key": "a"}])
+def test_commit_that_fails_leaves_a_connection_that_works(
+    database_url: str, headers: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_sqlite = database_url.startswith("sqlite")
+    url = f"sqlite:///{tmp_path / 'orders.db'}" if is_sqlite else database_url
+    driver: Any = aiosqlite.Connection if is_sqlite else PostgresConnection
+    failure = sqlite3.OperationalError if is_sqlite else psycopg.OperationalError
+    settings = Settings(database_url=url)
+    migrate(settings.url)
+
+    async def fail(_: object) -> None:
+        raise failure("the disk is full")
+
+    with local_client(create_app(settings)) as client:
+        new_store(client)
+        with monkeypatch.context() as patch:
+            patch.setattr(driver, "commit", fail)
+            for _ in range(2):
+                response = client.post("/todos", json={"task": "Wait"}, headers=headers)
+                problem(response, 503, "unavailable")
+        assert client.get("/todos").json() == []
+        for _ in range(2):
+            response = client.post("/todos", json={"task": "Wait"}, headers=headers)
+            assert response.status_code == 201
+        assert client.portal is not None
+        client.portal.call(delete_all_rows, database_of(client))
 
 
 def test_endpoint_may_ask_for_what_only_fastapi_gives() -> None:

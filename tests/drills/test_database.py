@@ -213,11 +213,6 @@ def sqlite_rows(file: Path) -> list[tuple[object, ...]]:
 
 
 def test_full_disk_of_postgresql(small_disk: Path, tmp_path: Path) -> None:
-    cluster = (
-        Cluster("-c max_wal_size=64MB -c wal_recycle=off", folder=small_disk / "server")
-        if False
-        else None
-    )
     folder = small_disk / "server"
     folder.mkdir()
     cluster = Cluster(folder=folder).make()
