@@ -42,7 +42,7 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
         try:
             state = next(gen)
             while state == Wait.R and timeout is None:
-                await self._arrival()
+                await self._arrival(interval)
                 state = gen.send(Ready.R)
         except StopIteration as end:
             result: Result = end.value
@@ -56,22 +56,33 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
         rest = cast("PQGen[Result]", _Rest(gen, state, interruption))
         return await super().wait(rest, interval, timeout)
 
-    def _arrival(self) -> asyncio.Future[None]:
+    async def _arrival(self, interval: float) -> None:
+        """Wait until there is something to read, but look after each interval whatever happens.
+
+        uvloop no longer watches a socket that the other side has reset.
+        """
         loop = asyncio.get_running_loop()
+        socket = self.pgconn.socket  # raises OperationalError if sending has found it closed
         if self._watched is None:
-            self._watched = self.pgconn.socket
-            loop.add_reader(self._watched, self._arrived)
-        self._waiter = loop.create_future()
-        return self._waiter
+            loop.add_reader(socket, self._arrived)
+            self._watched = socket
+        self._waiter = waiter = loop.create_future()
+        timer = loop.call_later(interval, self._look)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
 
     def _arrived(self) -> None:
         """Wake who waits; if nobody does, it is the connection's end, or of no interest yet."""
-        if self._waiter is None:
+        if self._waiter is None or self._waiter.done():
             self._unwatch()
-        elif self._waiter.done():
-            self._waiter = None  # what has arrived may not have been read yet
         else:
             self._waiter.set_result(None)
+
+    def _look(self) -> None:
+        self._unwatch()
+        self._arrived()
 
     def _unwatch(self) -> None:
         if self._watched is not None:

@@ -1,11 +1,17 @@
 """The connection to PostgreSQL: what it leaves out of psycopg's way must not be missed."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Awaitable, Callable
+from itertools import permutations
+from socket import AF_UNIX
 from typing import Any
 
 import psycopg
 import pytest
+import uvloop
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
 from orders_api.postgresql import PostgresConnection
@@ -29,7 +35,8 @@ def connected(check: Check, **options: Any) -> None:
         finally:
             await connection.close()
 
-    asyncio.run(run())
+    for runner in (asyncio.run, uvloop.run):  # uvloop is what the server runs on
+        runner(run())
 
 
 async def prepared(connection: PostgresConnection) -> int:
@@ -172,6 +179,8 @@ def test_connection_that_the_server_ends_is_closed(
         arrived(connection)
 
     async def check(connection: PostgresConnection) -> None:
+        nonlocal looks
+        looks = 0
         await connection.fetch(b"SELECT 1", [])
         process = connection.info.backend_pid
         async with await psycopg.AsyncConnection.connect(Postgres.url or "") as other:
@@ -184,6 +193,47 @@ def test_connection_that_the_server_ends_is_closed(
 
     monkeypatch.setattr(PostgresConnection, "_arrived", count)
     connected(check)
+
+
+def test_connection_that_the_network_resets_is_closed() -> None:
+    """uvloop tells of that once only."""
+    there = conninfo_to_dict(Postgres.url or "")
+    if not str(there.get("host", "")).startswith("/"):
+        pytest.skip("needs the embedded PostgreSQL, which has a Unix socket")
+    path = f"{there['host']}/.s.PGSQL.{there.get('port', 5432)}"
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket(AF_UNIX) as server:
+            listener.setblocking(False)
+            server.setblocking(False)
+            await loop.sock_connect(server, path)
+            here = {"host": "127.0.0.1", "port": listener.getsockname()[1], "autocommit": True}
+            connecting = asyncio.create_task(PostgresConnection.connect(**(there | here)))
+            client, _ = await loop.sock_accept(listener)
+            pumps = [asyncio.create_task(pump(*ends)) for ends in permutations((client, server))]
+            connection = await connecting
+            assert isinstance(connection, PostgresConnection)
+            assert await connection.fetch(b"SELECT 1", []) == [(1,)]
+            for task in pumps:
+                task.cancel()
+            await asyncio.wait(pumps)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()  # with that it is a reset
+            await asyncio.sleep(0.05)
+            async with asyncio.timeout(20):
+                with pytest.raises(psycopg.OperationalError):
+                    await connection.fetch(b"SELECT 1", [])
+            await connection.close()
+
+    for runner in (asyncio.run, uvloop.run):
+        runner(run())
+
+
+async def pump(source: socket.socket, target: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    while data := await loop.sock_recv(source, 65536):
+        await loop.sock_sendall(target, data)
 
 
 def test_connection_may_have_the_number_of_one_that_was_lost() -> None:
