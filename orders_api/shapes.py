@@ -116,23 +116,32 @@ class Plan:
         def in_order(columns: Iterable[Any]) -> list[ColumnElement[Any]]:
             return [column.desc() if descending else column.asc() for column in columns]
 
+        own = self.key.table
         labels = [f"c{i}" for i in range(len(self.columns))]
-        columns = [c.label(label) for c, label in zip(self.columns, labels, strict=True)]
-        query = select(*columns).select_from(self.source).where(*conditions).limit(limit)
-        query = query.order_by(*in_order(self.key.table.c[name] for name in order))
+        # Without conditions PostgreSQL goes along an index, and joins no more than the page.
+        if not self.children and (limit is None or not conditions or self.source is own):
+            query = select(*_labelled(self.columns, labels)).select_from(self.source)
+            query = query.where(*conditions).limit(limit)
+            return query.order_by(*in_order(own.c[name] for name in order))
+        # With them it may read all stores for a page of products. So it is made to join what is
+        # nested after the limit, which is the same, as each object has just one of it.
+        found = select(own).where(*conditions).limit(limit)
+        found = found.order_by(*in_order(own.c[name] for name in order))
+        parents = found.cte("parents")
+        columns, source, _ = _select(self.recipe.shape, parents, parents, 0)
         if not self.children:
-            return query
-        parents = query.add_columns(self.key.label("key")).cte("parents")
-        own = [parents.c[label] for label in labels]
+            query = select(*_labelled(columns, labels)).select_from(source)
+            return query.order_by(*in_order(parents.c[name] for name in order))
+        key = parents.c[self.key.key]
         lists = [child.plan.columns for child in self.children]
         parts = [
             select(
                 literal_column("0").label("list"),
                 literal_column("0").label("place"),
-                parents.c.key.label("key"),
-                *(column.label(label) for column, label in zip(own, labels, strict=True)),
+                key.label("key"),
+                *_labelled(columns, labels),
                 *(_nothing(column) for columns in lists for column in columns),
-            )
+            ).select_from(source)
         ]
         for number, child in enumerate(self.children, 1):
             ((_, foreign_key),) = child.relationship.local_remote_pairs or ()
@@ -141,14 +150,14 @@ class Plan:
                 select(
                     literal_column(str(number)),
                     place,
-                    parents.c.key,
-                    *(_nothing(column) for column in own),
+                    key,
+                    *map(_nothing, self.columns),
                     *(
                         column if mine == number else _nothing(column)
                         for mine, columns in enumerate(lists, 1)
                         for column in columns
                     ),
-                ).select_from(child.plan.source.join(parents, foreign_key == parents.c.key))
+                ).select_from(child.plan.source.join(parents, foreign_key == key))
             )
         sorted_by = in_order(literal_column(labels[self.names.index(name)]) for name in order)
         return union_all(*parts).order_by(
@@ -224,6 +233,10 @@ def _make(shape: type[SQLModel], values: dict[str, Any]) -> SQLModel:
 
 _new: Any = object.__new__
 _set = object.__setattr__
+
+
+def _labelled(columns: Iterable[Any], labels: Iterable[str]) -> list[ColumnElement[Any]]:
+    return [column.label(label) for column, label in zip(columns, labels, strict=True)]
 
 
 def _nothing(column: ColumnElement[Any]) -> ColumnElement[Any]:
