@@ -226,7 +226,8 @@ class Demo:
             subtotals[currency] = subtotals.get(currency, Decimal(0)) + quantity * one["price"]
             item = {"order_id": order.order_id, "product_id": one["product_id"], "line": line}
             item |= {"name": one["name"], "unit_price": one["price"], "currency": currency}
-            yield OrderItem, item | {"quantity": quantity}
+            item |= {"quantity": quantity, "date": order.date, "coupon_code": order.coupon_code}
+            yield OrderItem, item
         for currency, subtotal in subtotals.items():
             total = OrderTotalOut.of(currency, subtotal, order.percent_off)
             yield OrderTotal, {"order_id": order.order_id, **dict(total)}

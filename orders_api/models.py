@@ -24,7 +24,7 @@ from pydantic import (
     computed_field,
 )
 from pydantic.alias_generators import to_camel
-from sqlalchemy import CheckConstraint, Index, Table, UniqueConstraint, event
+from sqlalchemy import CheckConstraint, Index, Table, UniqueConstraint, event, text
 from sqlalchemy import Enum as EnumType
 from sqlalchemy.orm import Mapped, declared_attr
 from sqlmodel import Field, Relationship, SQLModel
@@ -456,11 +456,21 @@ class OrderItem(OrderLine, table=True):
     __table_args__ = (
         CheckConstraint("quantity > 0", name="quantity_positive"),
         CheckConstraint("unit_price >= 0", name="unit_price_not_negative"),
-        Index(None, "product_id", "order_id"),
+        Index(None, "product_id", "date", "order_id"),
+        Index(
+            None,
+            *("product_id", "coupon_code", "date", "order_id"),
+            sqlite_where=text("coupon_code IS NOT NULL"),
+            postgresql_where=text("coupon_code IS NOT NULL"),
+        ),
     )
 
     order_id: UUID = Field(primary_key=True, foreign_key="orders.order_id", ondelete="CASCADE")
     product_id: UUID = Field(primary_key=True, foreign_key="products.product_id")
+
+    # The order's, which never change: so an index can have them together with the product.
+    date: Moment
+    coupon_code: CouponCode | None
 
     product: Mapped[Product] = Relationship(sa_relationship_kwargs={"lazy": "raise_on_sql"})
 

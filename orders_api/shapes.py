@@ -13,6 +13,8 @@ from operator import attrgetter
 from typing import Any, get_args, get_origin
 
 from sqlalchemy import (
+    BindParameter,
+    Column,
     ColumnElement,
     CompoundSelect,
     FromClause,
@@ -30,6 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, RelationshipProperty, joinedload, selectinload
 from sqlalchemy.orm.interfaces import LoaderOption
+from sqlalchemy.sql.visitors import iterate, replacement_traverse
 from sqlmodel import SQLModel
 
 Row = Sequence[Any]
@@ -111,22 +114,26 @@ class Plan:
         descending: bool = False,
         limit: ColumnElement[int] | None = None,
     ) -> Query:
-        """Select the objects under these conditions, in the order of these of its columns."""
+        """Select the objects under these conditions, in the order of these of its columns.
+
+        A condition may be on the table of a list, if it leaves one row of that for each object.
+        """
 
         def in_order(columns: Iterable[Any]) -> list[ColumnElement[Any]]:
             return [column.desc() if descending else column.asc() for column in columns]
 
         own = self.key.table
+        source, move = self._search(conditions)
         labels = [f"c{i}" for i in range(len(self.columns))]
         # Without conditions PostgreSQL goes along an index, and joins no more than the page.
-        if not self.children and (limit is None or not conditions or self.source is own):
+        if not self.children and (limit is None or not conditions or self.source is source):
             query = select(*_labelled(self.columns, labels)).select_from(self.source)
             query = query.where(*conditions).limit(limit)
             return query.order_by(*in_order(own.c[name] for name in order))
         # With them it may read all stores for a page of products. So it is made to join what is
         # nested after the limit, which is the same, as each object has just one of it.
-        found = select(own).where(*conditions).limit(limit)
-        found = found.order_by(*in_order(own.c[name] for name in order))
+        found = select(*own.c).select_from(source).where(*map(move, conditions)).limit(limit)
+        found = found.order_by(*in_order(move(own.c[name]) for name in order))
         parents = found.cte("parents")
         columns, source, _ = _select(self.recipe.shape, parents, parents, 0)
         if not self.children:
@@ -163,6 +170,34 @@ class Plan:
         return union_all(*parts).order_by(
             literal_column("list"), *sorted_by, literal_column("place")
         )
+
+    def _search(
+        self, conditions: Iterable[ColumnElement[bool]]
+    ) -> tuple[FromClause, Callable[[ColumnElement[Any]], ColumnElement[Any]]]:
+        """Give what to search, and a function that moves conditions and columns there.
+
+        A table of a list is searched if a condition names it. What it repeats of its parent's
+        columns stands for them, so that an index can have all that is looked for.
+        """
+        own = searched = source = self.key.table
+        tables = {part.table for c in conditions for part in iterate(c) if isinstance(part, Column)}
+        for relationship in table_of(self.recipe.shape).__mapper__.relationships:
+            if relationship.uselist and relationship.target in tables:
+                ((key, foreign_key),) = relationship.local_remote_pairs
+                searched = relationship.target
+                source = searched.join(own, foreign_key == key)
+
+        def replace(element: Any, **_: Any) -> Any:
+            if isinstance(element, Column) and element.table is own:
+                return searched.c.get(element.key)
+            # A value is found by the parameter that it came with.
+            return element if isinstance(element, BindParameter) else None
+
+        def move(part: ColumnElement[Any]) -> ColumnElement[Any]:
+            moved: ColumnElement[Any] = replacement_traverse(part, {}, replace)
+            return moved
+
+        return source, move
 
     def objects(self, rows: Iterable[Row], loads: Loads = ()) -> list[Any]:
         """Make the objects of the rows of such a query.
@@ -321,7 +356,7 @@ class Insertion:
     table: Any
     members: Mapping[str, Callable[[Any], Any]]
     inherited: Mapping[str, str]
-    """The foreign keys to the parent, and the parent's members that they are."""
+    """The columns that are the parent's, and its members that they are."""
 
     defaults: Mapping[str, Callable[[], Any]]
 
@@ -355,8 +390,11 @@ def _insertion(shape: type[SQLModel], parent: RelationshipProperty[Any] | None) 
             members |= {str(a.key): attrgetter(f"{name}.{b.key}") for a, b in pairs}
     names = [column.key for column in table.__table__.columns]
     members |= {name: attrgetter(name) for name in names if name in shape.model_fields}
-    pairs = parent.local_remote_pairs if parent else []
-    inherited = {str(b.key): str(a.key) for a, b in pairs or () if b.key not in members}
+    inherited: dict[str, str] = {}
+    if parent:  # its key, and what else there must be that no member gives
+        inherited = {name: name for name in names if table.model_fields[name].is_required()}
+        inherited |= {str(b.key): str(a.key) for a, b in parent.local_remote_pairs or ()}
+        inherited = {name: m for name, m in inherited.items() if name not in members}
     defaults = {
         name: partial(table.model_fields[name].get_default, call_default_factory=True)
         for name in names

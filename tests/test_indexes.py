@@ -64,9 +64,16 @@ LISTS = [
     "/orders?since=2026-01-02T16:00:00Z&until=2026-01-03T01:00:00Z",
     "/orders?until=2026-01-02T00:00:00Z&sort=-date",
     f"/orders?productId={LATE_PRODUCT}",
+    f"/orders?productId={LATE_PRODUCT}&sort=-date",
+    f"/orders?productId={LATE_PRODUCT}&since=2026-01-03T00:20:00Z",
+    f"/orders?productId={LATE_PRODUCT}&until=2026-01-02T16:50:00Z&sort=-date",
+    f"/orders?productId={LATE_PRODUCT}&couponCode=EARLY",
+    f"/orders?productId={LATE_PRODUCT}&couponCode=LATE&sort=-date",
+    f"/orders?productId={LATE_PRODUCT}&couponCode=LATE&since=2026-01-03T00:20:00Z",
     "/orders?couponCode=LATE",
     "/orders?couponCode=LATE&sort=-date",
     "/orders?couponCode=LATE&since=2026-01-02T16:30:00Z",
+    "/orders?couponCode=LATE&until=2026-01-02T16:50:00Z&sort=-date",
     "/coupons",
     "/coupons?code=2400",
     "/users",
@@ -81,6 +88,8 @@ def rows() -> dict[type[SQLModel], list[dict[str, Any]]]:
     shops = [LATE_STORE, *keys[1:]]
     goods = [LATE_PRODUCT, *keys[1:]]
     late = [n >= LATE for n in range(ROWS)]
+    # Of the orders of the late product a few have the early coupon.
+    codes = ["LATE" if LATE <= n < ROWS - 5 else "EARLY" for n in range(ROWS)]
     place = [
         {"country": "Late", "city": "Late", "currency": "LAT"}
         if is_late
@@ -110,13 +119,19 @@ def rows() -> dict[type[SQLModel], list[dict[str, Any]]]:
             {
                 "order_id": keys[n],
                 "date": start + n * minute,
-                "coupon_code": "LATE" if late[n] else "EARLY",
+                "coupon_code": codes[n],
             }
             for n in range(ROWS)
         ],
         OrderItem: [
             money
-            | {"order_id": keys[n], "product_id": LATE_PRODUCT if late[n] else goods[n], "line": 1}
+            | {
+                "order_id": keys[n],
+                "product_id": LATE_PRODUCT if late[n] else goods[n],
+                "line": 1,
+                "date": start + n * minute,
+                "coupon_code": codes[n],
+            }
             for n in range(ROWS)
         ],
         OrderTotal: [total | {"order_id": key} for key in keys],

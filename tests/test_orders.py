@@ -1,13 +1,15 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.samples import new_order, new_product, new_store, problem
+from tests.samples import create, new_coupon, new_order, new_product, new_store, problem
+from tests.test_paging import pages
 
 
 def test_order_is_answered_whole_with_its_location(client: TestClient) -> None:
@@ -190,6 +192,31 @@ def test_filters_select_orders(client: TestClient) -> None:
         datetime.strptime("+0530", "%z").tzinfo
     )
     assert ids(since=elsewhere.isoformat()) == both[1:]
+
+
+def test_orders_of_a_product_are_filtered_and_sorted_as_all_orders_are(client: TestClient) -> None:
+    product, other = new_product(client), new_product(client)
+    new_coupon(client, code="PIOTR")
+    orders = []
+    for code in ("PIOTR", None, "PIOTR", None, "PIOTR"):
+        items = [{"productId": p["productId"], "quantity": 1} for p in (other, product)]
+        orders.append(create(client, "/orders", {"items": items, "couponCode": code}))
+        new_order(client, (other, 1))
+
+    def found(**query: Any) -> list[str]:
+        path = f"/orders?{urlencode({'productId': product['productId'], 'limit': 2} | query)}"
+        return [order["orderId"] for page in pages(client, path) for order in page]
+
+    ids = [order["orderId"] for order in orders]
+    second, fourth = orders[1]["date"], orders[3]["date"]
+    assert found() == found(sort="date") == ids
+    assert found(sort="-date") == ids[::-1]
+    assert found(since=second, until=fourth) == ids[1:3]
+    assert found(until=fourth, sort="-date") == ids[2::-1]
+    assert found(couponCode="PIOTR") == ids[::2]
+    assert found(couponCode="PIOTR", sort="-date") == ids[::-2]
+    assert found(couponCode="PIOTR", since=second) == ids[2::2]
+    assert found(couponCode="OTHER") == []
 
 
 def test_time_without_an_offset_is_refused(client: TestClient) -> None:

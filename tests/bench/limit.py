@@ -59,8 +59,8 @@ NEW_ORDER = f"""
     ),
     new_items AS (
         INSERT INTO order_items
-            (order_id, product_id, quantity, line, name, unit_price, currency)
-        SELECT $1, (p).product_id, quantity, line, (p).name, (p).price, (s).currency FROM lines
+            (order_id, product_id, quantity, line, name, unit_price, currency, date)
+        SELECT $1, (p).product_id, quantity, line, (p).name, (p).price, (s).currency, $2 FROM lines
     ),
     new_totals AS (
         INSERT INTO order_totals (order_id, currency, subtotal, discount, total)

@@ -42,9 +42,10 @@ DATA = """
     SELECT uuidv7(), timestamptz '2026-01-01Z' + n * interval '1 minute', 0
     FROM generate_series(1, 10000) AS n;
 
-    INSERT INTO order_items (order_id, product_id, line, name, unit_price, currency, quantity)
-    SELECT order_id, product_id, line, name, price, 'EUR', line
-    FROM (SELECT order_id, row_number() OVER (ORDER BY order_id) AS n FROM orders) AS o
+    INSERT INTO order_items
+        (order_id, product_id, line, name, unit_price, currency, quantity, date)
+    SELECT order_id, product_id, line, name, price, 'EUR', line, date
+    FROM (SELECT order_id, date, row_number() OVER (ORDER BY order_id) AS n FROM orders) AS o
     CROSS JOIN generate_series(1, 3) AS line
     JOIN products ON products.name = 'Product ' || (n * 3 + line) % 10000 + 1;
 

@@ -87,13 +87,17 @@ FROM generate_series(1, {rows}) AS n
 LEFT JOIN coupons
     ON code = 'COUPON' || CASE WHEN {rare} THEN 0 WHEN n % 5 = 1 THEN 1 + n % 9 END;
 
-INSERT INTO order_items (name, unit_price, currency, quantity, order_id, product_id, line)
-SELECT name, price, currency, 1 + n % 3, {order_key}, product_id, row_number() OVER (PARTITION BY n)
+INSERT INTO order_items
+    (name, unit_price, currency, quantity, order_id, product_id, line, date, coupon_code)
+SELECT name, price, currency, 1 + n % 3, order_id, product_id,
+    row_number() OVER (PARTITION BY n), date, coupon_code
 FROM (
-    SELECT DISTINCT n, 1 + floor({rows} * ({spread_line}) ^ 2) AS place
+    SELECT DISTINCT n, {order_key} AS order_id,
+        1 + floor({rows} * ({spread_line}) ^ 2) AS place
     FROM generate_series(1, {rows}) AS n, generate_series(0, 2) AS line
 ) AS lines
-JOIN popular USING (place);
+JOIN popular USING (place)
+JOIN orders USING (order_id);
 
 INSERT INTO order_totals (order_id, currency, subtotal, discount, total)
 SELECT order_id, currency, subtotal, discount, subtotal - discount
@@ -265,6 +269,9 @@ def requests(url: str, rows: int) -> dict[str, list[Request]]:
         "orders?productId, unpopular": get("/orders", productId=unpopular),
         "orders?productId&sort=-date, unpopular": get("/orders", productId=unpopular, sort="-date"),
         "orders?productId&since": get("/orders", productId=popular, since=middle, limit=20),
+        "orders?productId&until&sort=-date": get(
+            "/orders", productId=popular, until=middle, sort="-date", limit=20
+        ),
         "orders?couponCode, popular": get("/orders", couponCode="COUPON3", limit=20),
         "orders?couponCode, rare": get("/orders", couponCode="COUPON0"),
         "orders?couponCode&since": get("/orders", couponCode="COUPON3", since=middle, limit=10),
