@@ -135,12 +135,14 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
             pgconn.pipeline_sync()
             yield from send(pgconn)
             results = []
-            while not results or results[-1].status != ExecStatus.PIPELINE_SYNC:
+            for _ in range(1 + begins + (prepare is Prepare.SHOULD)):
                 results += yield from fetch_many(pgconn)
+            yield from fetch_many(pgconn)  # the answer to the sync
             pgconn.exit_pipeline_mode()
-            results.pop()
-        if prepare is not Prepare.SHOULD or results[-2].status == ExecStatus.COMMAND_OK:
-            self._prepared.maybe_add_to_cache(query, prepare, name)
+        if prepare is not Prepare.SHOULD or results[begins].status == ExecStatus.COMMAND_OK:
+            key = self._prepared.maybe_add_to_cache(query, prepare, name)
+            if key is not None:
+                self._prepared.validate(key, prepare, name, results[-1:])
         for result in results:
             if result.status not in _GOOD:
                 raise errors.error_from_result(result)

@@ -79,6 +79,19 @@ def test_nothing_is_prepared_if_it_must_not() -> None:
     connected(check, prepare_threshold=None)
 
 
+def test_no_more_is_prepared_than_psycopg_would() -> None:
+    async def check(connection: PostgresConnection) -> None:
+        connection.prepared_max = 3
+        for n in range(10):
+            for _ in range(MOST_UNPREPARED + 3):
+                assert await connection.fetch(b"SELECT %d" % n, []) == [(n,)]
+        # One more is there until the next new statement has run.
+        assert await prepared(connection) <= 4
+        assert len(connection._prepared._counts) <= 3
+
+    connected(check)
+
+
 def test_psycopg_forgets_what_is_prepared_when_it_deallocates_all() -> None:
     """It does so after a rollback, if it has prepared anything itself."""
 
@@ -193,6 +206,21 @@ def test_connection_that_the_server_ends_is_closed(
 
     monkeypatch.setattr(PostgresConnection, "_arrived", count)
     connected(check)
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_statement_that_the_server_ends_has_its_error(autocommit: bool) -> None:
+    async def check(connection: PostgresConnection) -> None:
+        process = connection.info.backend_pid
+        statement = asyncio.create_task(connection.fetch(b"SELECT pg_sleep(60)", []))
+        await asyncio.sleep(0.05)
+        async with await psycopg.AsyncConnection.connect(Postgres.url or "") as other:
+            await other.execute("SELECT pg_terminate_backend(%s, 5000)", [process])
+        with pytest.raises(psycopg.OperationalError):
+            await statement
+        assert connection.closed
+
+    connected(check, autocommit=autocommit)
 
 
 def test_connection_that_the_network_resets_is_closed() -> None:
