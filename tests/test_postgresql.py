@@ -159,15 +159,17 @@ def test_many_rows_are_run() -> None:
     connected(check)
 
 
-def test_interrupted_statement_is_cancelled_on_the_server() -> None:
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_interrupted_statement_is_cancelled_on_the_server(autocommit: bool) -> None:
     async def check(connection: PostgresConnection) -> None:
         for _ in range(2):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
                     await connection.fetch(b"SELECT pg_sleep(60)", [])
+            await connection.rollback()
             assert await connection.fetch(b"SELECT 1", []) == [(1,)]
 
-    connected(check)
+    connected(check, autocommit=autocommit)
 
 
 def test_statements_of_psycopgs_own_run_in_between() -> None:
