@@ -36,7 +36,6 @@ from orders_api.conditional import check_if_match, etag
 from orders_api.driver import Clause, Link, Statement, Values
 from orders_api.errors import READ_ONLY, Problem
 from orders_api.paging import Keyset, Page, next_link
-from orders_api.postgresql import PostgresConnection
 from orders_api.settings import Settings
 from orders_api.shapes import (
     by_key,
@@ -106,6 +105,9 @@ class Database:
         if self.is_sqlite:
             connect_args: dict[str, Any] = {"isolation_level": None, "timeout": self.timeout}
         else:
+            # It takes a tenth of a second, which SQLite does not need.
+            from orders_api.postgresql import PostgresConnection
+
             connect_args = {
                 "application_name": "orders-api",
                 "connect_timeout": math.ceil(self.timeout),
