@@ -53,6 +53,7 @@ def shorter(route: RouteContext, dependencies: set[Callable[..., Any]]) -> Call 
         or is_streamed
         or route.max_body_size is not None
         or not {dependency.call for dependency in dependant.dependencies} <= dependencies
+        or not all(f"{{{field.alias}}}" in str(route.path) for field in dependant.path_params)
         or not all(_is_model(field) for field in dependant.query_params)
         or len(dependant.query_params) > 1
         or len(dependant.body_params) > 1

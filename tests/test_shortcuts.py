@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args
 from uuid import uuid4
 
 import aiosqlite
+import fastapi
 import psycopg
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException
@@ -177,11 +178,16 @@ def test_endpoint_may_ask_for_what_only_fastapi_gives() -> None:
     async def get_plain() -> int:
         return 42
 
+    @router.get("/named/{given}")
+    async def get_named(number: Annotated[int, fastapi.Path(validation_alias="given")]) -> int:
+        return number
+
     with local_client(with_extras(router)) as client:
         assert client.get("/extras/sync").json() == {"answer": 42}
         assert client.get("/extras/header", headers={"user-agent": "curl"}).json() == "curl"
         assert client.get("/extras/excluding").json() == {"answer": 42}
         assert client.get("/extras/plain").json() == 42
+        assert client.get("/extras/named/42").json() == 42
 
 
 def with_extras(router: Router, **options: Any) -> FastAPI:
