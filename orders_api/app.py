@@ -82,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     contexts = list(iter_route_contexts(app.routes))
     app.state.fixed_paths = {path for c in contexts if "{" not in (path := str(c.path))}
     add_error_handlers(app)
-    app.add_middleware(Directory, contexts=contexts, fixed_paths=app.state.fixed_paths)
+    app.add_middleware(Directory, contexts=contexts)
     limits = {f"{prefix}/products/import": settings.max_import_bytes}
     app.add_middleware(RequestContext, max_body_bytes=settings.max_body_bytes, limits=limits)
     complete_document(app)

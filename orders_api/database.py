@@ -134,9 +134,8 @@ class Database:
         try:
             yield link
         finally:
-            if link.connection.in_transaction():  # of which a database in autocommit knows nothing
-                await greenlet_spawn(link.connection.rollback)
-            await self.to_read.give(link)
+            # SQLAlchemy begins one, of which a database in autocommit knows nothing.
+            await self.to_read.give(link, roll_back=link.connection.in_transaction())
 
     def statement(self, clause: Clause, names: tuple[str, ...] | None = None) -> Statement:
         """Give the compiled form of a clause that is kept, such as those of `shapes`."""
@@ -261,9 +260,7 @@ def _lower(text: object) -> object:
 
 def _begin_immediate(connection: Connection) -> None:
     # A transaction that starts as a reader and then writes can fail half-way, or lose an update.
-    driver: Any = connection.connection.driver_connection
-    if not driver.in_transaction:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _leave_read_only_server(context: ExceptionContext) -> None:

@@ -105,11 +105,7 @@ class Link:
     async def begin(self) -> None:
         """Begin a transaction; PostgreSQL does so with its first statement."""
         if self.is_sqlite:
-            # One that starts as a reader and then writes can fail half-way, or lose an update.
-            try:
-                await self.driver.execute("BEGIN IMMEDIATE")
-            except BaseException as error:
-                await self._fail(error, "BEGIN IMMEDIATE")
+            await greenlet_spawn(self.connection.begin)
 
     async def commit(self) -> None:
         if self.connection.in_transaction():

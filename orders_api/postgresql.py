@@ -120,8 +120,9 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
         # psycopg knows what is prepared, and when that is lost.
         query: Any = _Query(text, types)
         prepare, name = self._prepared.get(query)
+        prepares = prepare is Prepare.SHOULD
         begins = not self.autocommit and not self.in_transaction
-        if not begins and prepare is not Prepare.SHOULD:
+        if not begins and not prepares:
             self._send(query, name, parameters, formats)
             results = yield from execute(pgconn)
         else:
@@ -129,17 +130,17 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
             pgconn.enter_pipeline_mode()
             if begins:
                 pgconn.send_query_params(b"BEGIN", None)
-            if prepare is Prepare.SHOULD:
+            if prepares:
                 pgconn.send_prepare(name, text, types)
             self._send(query, name, parameters, formats)
             pgconn.pipeline_sync()
             yield from send(pgconn)
             results = []
-            for _ in range(1 + begins + (prepare is Prepare.SHOULD)):
+            for _ in range(1 + begins + prepares):
                 results += yield from fetch_many(pgconn)
             yield from fetch_many(pgconn)  # the answer to the sync
             pgconn.exit_pipeline_mode()
-        if prepare is not Prepare.SHOULD or results[begins].status == ExecStatus.COMMAND_OK:
+        if not prepares or results[begins].status == ExecStatus.COMMAND_OK:
             key = self._prepared.maybe_add_to_cache(query, prepare, name)
             if key is not None:
                 self._prepared.validate(key, prepare, name, results[-1:])

@@ -8,7 +8,6 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Container,
     Coroutine,
     Iterable,
     Iterator,
@@ -285,6 +284,13 @@ def document_problems(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
 Entry = tuple[Route, Call]
 
 
+def _entry(context: RouteContext) -> Entry | None:
+    """Give a route and what answers its requests, if that can be without FastAPI."""
+    route = context.original_route
+    call = shorter(context, DEPENDENCIES) if isinstance(route, Route) else None
+    return (route, route.strictly(call)) if isinstance(route, Route) and call else None
+
+
 class Directory:
     """Sends requests straight to the routes that their paths name, past FastAPI's search.
 
@@ -292,26 +298,21 @@ class Directory:
     FastAPI's way.
     """
 
-    def __init__(
-        self, app: ASGIApp, contexts: Iterable[RouteContext], fixed_paths: Container[str]
-    ) -> None:
+    def __init__(self, app: ASGIApp, contexts: Iterable[RouteContext]) -> None:
         self.app = app
-        self.fixed_paths = fixed_paths
-        self.plain: dict[tuple[str, str], Entry] = {}
+        self.plain: dict[tuple[str, str], Entry | None] = {}
+        """None is what is left to FastAPI, such as `/orders/export`, which is no id of an order."""
+
         self.entries: dict[str, tuple[str, Entry]] = {}
         patterns: dict[str, list[str]] = {}
         for context in contexts:
-            route = context.original_route
-            if not isinstance(route, Route) or not (call := shorter(context, DEPENDENCIES)):
-                continue
-            entry = route, route.strictly(call)
-            path = str(context.path)
+            path, entry = str(context.path), _entry(context)
             # Whatever has another kind of parameter stays in the rest, and is left to FastAPI.
             before, *others = re.split(r"\{(\w+)\}", path)
-            for method in route.methods or ():
+            for method in context.methods or ():
                 if "{" not in path:
                     self.plain.setdefault((method, path), entry)
-                elif path.count("{") == 1 and others:
+                elif entry and path.count("{") == 1 and others:
                     name, after = others
                     group = f"entry_{len(self.entries)}"
                     self.entries[group] = name, entry
@@ -342,9 +343,9 @@ class Directory:
             return None
         method, path = scope["method"], scope["path"]
         scope["path_params"] = {}
-        if entry := self.plain.get((method, path)):
-            return entry
-        if method not in self.patterns or path in self.fixed_paths:
+        if (method, path) in self.plain:
+            return self.plain[method, path]
+        if method not in self.patterns:
             return None
         match = self.patterns[method].fullmatch(path)
         if match is None or match.lastgroup is None:

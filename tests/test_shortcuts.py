@@ -195,7 +195,7 @@ def with_extras(router: Router, **options: Any) -> FastAPI:
     app = create_app(Settings(database_url="sqlite://"))
     app.include_router(router, **options)
     contexts = list(iter_route_contexts(app.routes))
-    app.add_middleware(Directory, contexts=contexts, fixed_paths=app.state.fixed_paths)
+    app.add_middleware(Directory, contexts=contexts)
     return app
 
 
