@@ -22,6 +22,7 @@ from orders_api.database import Database, head_revision
 from orders_api.errors import (
     INTERNAL,
     MIGRATE_HINT,
+    NOT_FOUND,
     TOO_LARGE,
     Problem,
     add_error_handlers,
@@ -108,7 +109,14 @@ async def prepare(database: Database) -> None:
         log.warning("The database cannot be used yet: %s", getattr(error, "orig", error))
 
 
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+def check_path(path: str) -> None:
+    """Raise 404 for a control character: routes end in `$`, which matches before a line break."""
+    if CONTROL_CHARACTER.search(path):
+        raise Problem(NOT_FOUND, "There is nothing at a path with a control character.")
 
 
 class RequestContext:
@@ -165,6 +173,7 @@ class RequestContext:
             return send(message)
 
         try:
+            check_path(scope["path"])
             if b"content-length" in headers:
                 self.check_size(scope, int(headers[b"content-length"]))
             await self.app(scope, limited_receive, tagged_send)

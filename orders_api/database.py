@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
+from urllib.parse import quote
 from uuid import uuid4
 
 from alembic import command
@@ -472,8 +473,9 @@ class Writer(AsyncSession):
             form = tuple((table, tuple(rows[0]), len(rows)) for table, rows in tables)
             values = values_together(rows for _, rows in tables)
             await link.run(compiled(insert_together(form)), values)
-        path = self.request.scope["path"].rstrip("/")
-        self.request.state.headers["Location"] = f"{path}/{getattr(one, key.key)}"
+        path = quote(self.request.scope["path"].rstrip("/"))
+        location = f"{path}/{quote(str(getattr(one, key.key)), safe='')}"
+        self.request.state.headers["Location"] = location
         return one
 
     async def remove(

@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import sqlalchemy.exc
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 from fastapi.testclient import TestClient
 from sqlalchemy import event
 
 from orders_api.app import create_app
+from orders_api.database import Read, Write
+from orders_api.models import TodoOut
+from orders_api.paging import Page
+from orders_api.routing import Router
 from orders_api.settings import Settings
 from tests.conftest import database_of, local_client
 from tests.samples import STORE, new_store, problem
@@ -27,6 +31,41 @@ def test_unknown_path_is_404(client: TestClient) -> None:
         "detail": "There is nothing at /shops.",
         "requestId": answer["requestId"],
     }
+
+
+@pytest.mark.parametrize("character", ["%0A", "%0D%0A", "%00", "%7F", "%C2%85"])
+@pytest.mark.parametrize("path", ["/", "/stores", "/stores/", "/stores/{storeId}", "/docs"])
+def test_control_character_in_the_path_is_404_and_changes_nothing(
+    client: TestClient, path: str, character: str
+) -> None:
+    store = new_store(client)
+    path = path.format(**store) + character
+    for method in ("GET", "POST", "PATCH", "DELETE"):
+        problem(client.request(method, path, json=STORE), 404, "not-found")
+    assert client.get("/stores").json() == [store]
+
+
+def test_location_and_link_are_uris_whatever_the_path() -> None:
+    router = Router(prefix="/shelves")
+
+    @router.post("/{shelf}/todos", status_code=201)
+    async def create_shelf_todo(write: Write, shelf: str) -> TodoOut:
+        return await write.create(TodoOut(task=shelf))
+
+    @router.get("/{shelf}/todos")
+    async def list_shelf_todos(read: Read, page: Annotated[Page, Query()]) -> list[TodoOut]:
+        return await read.page(TodoOut, page)
+
+    app = create_app(Settings(database_url="sqlite://"))
+    app.include_router(router)
+    with local_client(app) as client:
+        path = "/shelves/a%20%22b%22%3Cc%3E%3F%C3%A9%F0%9F%98%80/todos"
+        for n in (1, 2):
+            response = client.post(path)
+            assert (response.status_code, response.headers["location"]) == (201, f"{path}/{n}")
+        assert response.json()["task"] == 'a "b"<c>?é😀'
+        link = client.get(f"{path}?limit=1").headers["link"]
+        assert link.startswith(f"<http://localhost{path}?limit=1&after=")
 
 
 def test_wrong_method_is_405_with_every_allowed_one(client: TestClient) -> None:
