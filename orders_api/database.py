@@ -3,7 +3,7 @@
 import asyncio
 import math
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, cached_property
 from pathlib import Path
@@ -63,6 +63,7 @@ MOST_TOGETHER = 8
 Shape = TypeVar("Shape", bound=SQLModel)
 Result = TypeVar("Result")
 Row = TypeVar("Row", bound=SQLModel)
+AfterBegin = Callable[[Link], Awaitable[None]]
 
 
 # --- Engines ------------------------------------------------------------------------------
@@ -383,17 +384,22 @@ class Writer(AsyncSession):
 
     sync_session_class = _Session
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, after_begin: AfterBegin | None = None) -> None:
+        """Have `after_begin` done first in the transaction, which begins when it is needed."""
         super().__init__(autoflush=False, info={"writer": self})
         self.database: Database = request.app.state.database
         self.request = request
+        self.after_begin = after_begin
         self._link: Link | None = None
 
     async def link(self) -> Link:
-        """Give the connection of this transaction."""
+        """Return the connection of this transaction."""
         if self._link is None:
             self._link = await self.database.to_write.take()
             await self._link.begin()
+        if self.after_begin:
+            await self.after_begin(self._link)  # what it raises, it raises again until it is done
+            self.after_begin = None
         return self._link
 
     async def end(self, keep: bool, check: bool = True) -> None:
@@ -496,13 +502,16 @@ class Work:
     If it is not to be kept, it is undone at the end, after all that the database could refuse.
     """
 
-    def __init__(self, request: Request, keep: bool = True) -> None:
+    def __init__(
+        self, request: Request, keep: bool = True, after_begin: AfterBegin | None = None
+    ) -> None:
         self.request = request
         self.keep = keep
+        self.after_begin = after_begin
 
     @cached_property
     def writer(self) -> Writer:
-        return Writer(self.request)
+        return Writer(self.request, self.after_begin)
 
     async def __aenter__(self) -> Self:
         self.request.state.work = self

@@ -7,14 +7,15 @@ for every statement, which takes longer than the statement itself.
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from sqlalchemy import Connection, Dialect, Insert
+from sqlalchemy import Connection, Dialect
+from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.util import greenlet_spawn
 
 from orders_api.shapes import Loads, Query, Row
 
 Values = Mapping[str, Any]
 Result = TypeVar("Result")
-Clause = Query | Insert
+Clause = Query | UpdateBase
 Processor = Callable[[Any], Any]
 
 

@@ -1,7 +1,8 @@
 """Safe retries: a `POST` that is sent again with the same `Idempotency-Key` has effect once.
 
 As draft-ietf-httpapi-idempotency-key-header has it. The key is stored in the transaction of its
-effect, so that both happen or neither: a refused request burns no key.
+effect, so that both happen or neither: a refused request burns no key. It is the first thing in
+that transaction, which begins no earlier than the endpoint needs it.
 """
 
 import hashlib
@@ -10,9 +11,12 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from fastapi import Request, Response
-from sqlmodel import col, delete, select, update
+from sqlalchemy import Insert, bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import col, delete, update
 
-from orders_api.database import Writer
+from orders_api.database import Database
+from orders_api.driver import Link
 from orders_api.errors import KEY_REUSED, MALFORMED, Problem
 from orders_api.models import IdempotencyKey
 
@@ -21,80 +25,105 @@ KEPT_FOR = timedelta(hours=24)
 VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-async def replay(request: Request, write: Writer) -> Response | None:
-    """Give the first answer to this key, if there is one; if not, the key is taken from now on.
+class Replay(Exception):  # noqa: N818 - no error, but the answer
+    """Raised in place of a second effect: `response` is the answer to the first request."""
 
-    A twin in flight holds the key until it ends, and this request waits for it.
-    """
-    key = _key(request)
-    now = datetime.now(UTC)
-    taken = IdempotencyKey(
-        key_hash=_key_hash(request, key),
-        fingerprint=await _fingerprint(request, key),
-        created=now,
-        status=0,
-        body="",
-    ).model_dump()
-    is_new = await write.exec(
-        write.upsert(IdempotencyKey)
-        .values(taken)
-        .on_conflict_do_update(
-            index_elements=["key_hash"],
-            set_=taken,
-            where=col(IdempotencyKey.created) < now - KEPT_FOR,
+    def __init__(self, response: Response) -> None:
+        self.response = response
+
+
+class KeyGuard:
+    """The key of one request: taken as its transaction begins, then kept with its answer."""
+
+    def __init__(self, request: Request) -> None:
+        """Raise 400 if the header is not one key."""
+        self.database: Database = request.app.state.database
+        self.request = request
+        keys = request.headers.getlist(HEADER)
+        if len(keys) != 1 or not VISIBLE.fullmatch(keys[0]):
+            raise Problem(MALFORMED, f"The {HEADER} must be 1 to 255 visible ASCII characters.")
+        self.key = keys[0]
+        # Keys are each caller's own; a hash, so that what is stored reveals nobody's key.
+        own = f"{request.state.caller.user_id} {self.key}"
+        self.key_hash = hashlib.sha256(own.encode()).hexdigest()
+
+    async def take(self, link: Link) -> None:
+        """Take the key from now on, or raise `Replay` if it has an answer.
+
+        A twin in flight holds the key until it ends, and this request waits for it.
+        """
+        now = datetime.now(UTC)
+        old = {"old": now - KEPT_FOR}
+        taken = {
+            "key_hash": self.key_hash,
+            "fingerprint": await self._fingerprint(),
+            "created": now,
+            "status": 0,
+            "body": "",
+        }
+        statement = self.database.statement(TAKE[self.database.is_sqlite], tuple(taken))
+        if await link.values(statement, taken | old):
+            # Two old keys go for each new one: the table shrinks to what 24 hours leave in it.
+            await link.run(self.database.statement(FORGET), old)
+            return
+        statement = self.database.statement(FIND)
+        ((fingerprint, status, location, body),) = await link.values(
+            statement, {"key": self.key_hash}
         )
-        .returning(col(IdempotencyKey.key_hash))
-    )
-    if is_new.first():
-        await _forget_old(write, now)
-        return None
-    first = await write.get_one(IdempotencyKey, taken["key_hash"])
-    if first.fingerprint != taken["fingerprint"]:
-        detail = f"The {HEADER} was used for another request: take a new one for each request."
-        raise Problem(KEY_REUSED, detail)
-    headers = {"Idempotent-Replayed": "true"}
-    if first.location:
-        headers["Location"] = first.location
-    return Response(first.body, first.status, headers, "application/json")
+        if fingerprint != taken["fingerprint"]:
+            detail = f"The {HEADER} was used for another request: take a new one for each request."
+            raise Problem(KEY_REUSED, detail)
+        headers = {"Idempotent-Replayed": "true"} | ({"Location": location} if location else {})
+        raise Replay(Response(body, status, headers, "application/json"))
+
+    async def remember(self, link: Link, response: Response) -> None:
+        """Keep the answer for those who ask again."""
+        answer = {
+            "status": response.status_code,
+            "body": bytes(response.body).decode(),
+            "location": response.headers.get("location"),
+        }
+        statement = self.database.statement(REMEMBER, tuple(answer))
+        await link.run(statement, answer | {"key": self.key_hash})
+
+    async def _fingerprint(self) -> str:
+        # Keyed by what is not stored, because a body may hold a password.
+        request = self.request
+        message = f"{request.method} {request.url.path}\n".encode() + await request.body()
+        return hmac.digest(self.key.encode(), message, "sha256").hex()
 
 
-async def remember(request: Request, write: Writer, response: Response) -> None:
-    """Keep the answer for those who ask again."""
-    await write.exec(
-        update(IdempotencyKey)
-        .where(col(IdempotencyKey.key_hash) == _key_hash(request, _key(request)))
-        .values(
-            status=response.status_code,
-            body=bytes(response.body).decode(),
-            location=response.headers.get("location"),
-        )
-    )
+# --- Statements ---------------------------------------------------------------------------
 
 
-async def _forget_old(write: Writer, now: datetime) -> None:
-    """Remove two old keys for each new one: the table shrinks to what 24 hours leave in it."""
-    old = (
-        select(IdempotencyKey.key_hash)
-        .where(IdempotencyKey.created < now - KEPT_FOR)
+def _take(insert: postgresql.Insert | sqlite.Insert) -> Insert:
+    """Insert a key unless there is one that is not old; answers with a row if it is taken."""
+    columns = ("fingerprint", "created", "status", "body", "location")
+    return insert.on_conflict_do_update(
+        index_elements=["key_hash"],
+        set_={name: insert.excluded[name] for name in columns},
+        where=col(IdempotencyKey.created) < bindparam("old"),
+    ).returning(col(IdempotencyKey.key_hash))
+
+
+TAKE = {
+    True: _take(sqlite.insert(IdempotencyKey)),
+    False: _take(postgresql.insert(IdempotencyKey)),
+}
+"""By whether the database is SQLite; both have it in the same words."""
+
+FORGET = delete(IdempotencyKey).where(
+    col(IdempotencyKey.key_hash).in_(
+        select(col(IdempotencyKey.key_hash))
+        .where(col(IdempotencyKey.created) < bindparam("old"))
         .limit(2)
         .with_for_update(skip_locked=True)
     )
-    await write.exec(delete(IdempotencyKey).where(col(IdempotencyKey.key_hash).in_(old)))
-
-
-def _key(request: Request) -> str:
-    keys = request.headers.getlist(HEADER)
-    if len(keys) != 1 or not VISIBLE.fullmatch(keys[0]):
-        raise Problem(MALFORMED, f"The {HEADER} must be 1 to 255 visible ASCII characters.")
-    return keys[0]
-
-
-def _key_hash(request: Request, key: str) -> str:
-    """Keys are each caller's own; a hash, so that what is stored reveals nobody's key."""
-    return hashlib.sha256(f"{request.state.caller.user_id} {key}".encode()).hexdigest()
-
-
-async def _fingerprint(request: Request, key: str) -> str:
-    # Keyed by what is not stored, because a body may hold a password.
-    message = f"{request.method} {request.url.path}\n".encode() + await request.body()
-    return hmac.digest(key.encode(), message, "sha256").hex()
+)
+FIND = select(
+    col(IdempotencyKey.fingerprint),
+    col(IdempotencyKey.status),
+    col(IdempotencyKey.location),
+    col(IdempotencyKey.body),
+).where(col(IdempotencyKey.key_hash) == bindparam("key"))
+REMEMBER = update(IdempotencyKey).where(col(IdempotencyKey.key_hash) == bindparam("key"))

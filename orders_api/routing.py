@@ -97,18 +97,23 @@ class Route(APIRoute):
             asked: list[str] = []
             if preferences and "prefer" in request.headers:
                 asked = preferred(request, preferences)
-            async with Work(request, keep=ROLLBACK not in asked) as work:
-                repeatable = self.status_code == 201 and idempotency.HEADER in request.headers
-                first = await idempotency.replay(request, work.writer) if repeatable else None
-                response = first or await handle(request)
-                response.headers.update(request.state.headers)
-                if isinstance(response, StreamingResponse):
-                    only_started = request.state.method == "HEAD"
-                    response.body_iterator = await _started(response.body_iterator, only_started)
-                if response.status_code == 204:
-                    del response.headers["content-type"]
-                if repeatable and not first:
-                    await idempotency.remember(request, work.writer, response)
+            repeatable = self.status_code == 201 and idempotency.HEADER in request.headers
+            guard = idempotency.KeyGuard(request) if repeatable else None
+            take = guard.take if guard else None
+            try:
+                async with Work(request, ROLLBACK not in asked, after_begin=take) as work:
+                    response = await handle(request)
+                    response.headers.update(request.state.headers)
+                    if isinstance(response, StreamingResponse):
+                        only_started = request.state.method == "HEAD"
+                        parts = await _started(response.body_iterator, only_started)
+                        response.body_iterator = parts
+                    if response.status_code == 204:
+                        del response.headers["content-type"]
+                    if guard:
+                        await guard.remember(await work.writer.link(), response)
+            except idempotency.Replay as replay:
+                response = replay.response
             if is_single and response.body:
                 response = tag(request, response)
             return applied(asked, response) if asked else response

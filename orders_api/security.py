@@ -1,17 +1,18 @@
 """Who may do what, passwords and tokens."""
 
+import asyncio
 import hashlib
 import ipaddress
 import os
 import secrets
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache, lru_cache
-from typing import Annotated
+from functools import cache, lru_cache, partial
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import anyio
 from fastapi import Depends, Request
 from pwdlib import PasswordHash
 from sqlalchemy import Connection, bindparam
@@ -154,16 +155,48 @@ Who = Annotated[Caller, Depends(_caller)]
 
 password_hash = PasswordHash.recommended()  # Argon2id: 64 MiB for each hash under way
 TOKEN_LIFETIME = timedelta(hours=24)
+WAITING_FOR_A_SLOT = 10  # hashes that may wait for each one under way: a second, or less
+Result = TypeVar("Result")
 
 
-def hashing_slots() -> anyio.CapacityLimiter:
-    """Let as many hash at once as there are cores: a flood of sign-ins must not eat the memory."""
-    return anyio.CapacityLimiter(os.cpu_count() or 1)
+class HashingSlots:
+    """Lets as many hash at once as there are cores: a flood of sign-ins must not eat the memory.
+
+    A slot is held until its hash has ended, whether or not its request waits for it any more:
+    nothing stops a thread. Few wait for a slot; whoever comes then is told to come back later.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self._free = asyncio.Semaphore(slots)
+        self._most_waiting = slots * WAITING_FOR_A_SLOT
+        self._waiting = 0
+
+    async def run(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        """Do what hashes when there is a slot; raise 503 at once if too many wait for one."""
+        if self._waiting >= self._most_waiting:
+            raise Problem.unavailable("Too many sign-ins are under way: try again in a second.")
+        self._waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self._waiting -= 1
+        task = asyncio.create_task(work())
+        task.add_done_callback(lambda _: self._free.release())
+        return await asyncio.shield(task)
+
+
+def hashing_slots() -> HashingSlots:
+    return HashingSlots(os.cpu_count() or 1)
 
 
 async def hash_password(request: Request, password: str) -> str:
-    async with request.app.state.hashing_slots:
-        return await anyio.to_thread.run_sync(password_hash.hash, password)
+    """Return the hash of a password; hash before the first use of the database, not within."""
+    slots: HashingSlots = request.app.state.hashing_slots
+    return await slots.run(partial(asyncio.to_thread, password_hash.hash, password))
+
+
+def _is_right(password: str, user: User | None) -> bool:
+    return password_hash.verify(password, user.password_hash if user else _dummy_hash())
 
 
 @cache
@@ -192,14 +225,21 @@ async def sign_in(request: Request, username: str, password: str) -> str:
     """
     login = User.login_of(username)
     login_hash = hash_token(login)
-    # The failures are read when the turn has come, so that attempts at once do not slip through.
-    async with request.app.state.hashing_slots:
-        async with request.app.state.database.reading() as link:
-            user, failures = await greenlet_spawn(_look_up, link.connection, login, login_hash)
+    database: Database = request.app.state.database
+    slots: HashingSlots = request.app.state.hashing_slots
+
+    async def look_up() -> tuple[User | None, SignInFailures | None]:
+        async with database.reading() as link:
+            return await greenlet_spawn(_look_up, link.connection, login, login_hash)
+
+    async def compare() -> tuple[User | None, bool, bool]:
+        # The failures are read when the turn has come, so that attempts at once do not slip by.
+        user, failures = await within(database.timeout, look_up())
         blocked = failures is not None and failures.blocked_until > datetime.now(UTC)
-        right = not blocked and await anyio.to_thread.run_sync(
-            password_hash.verify, password, user.password_hash if user else _dummy_hash()
-        )
+        right = not blocked and await asyncio.to_thread(_is_right, password, user)
+        return user, blocked, right
+
+    user, blocked, right = await slots.run(compare)
     async with Writer(request) as write:
         if user and right:
             return await _new_token(write, user, login_hash)

@@ -38,7 +38,7 @@ from sqlmodel import SQLModel
 Row = Sequence[Any]
 Build = Callable[[Row], Any]
 Loads = tuple[Callable[[Any], Any] | None, ...]
-Query = Select[Any] | CompoundSelect[Any]
+Query = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
 
 
 @cache

@@ -1,8 +1,12 @@
 """Users and signing in."""
 
+import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -11,8 +15,10 @@ from sqlmodel import select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from orders_api import security
+from orders_api.app import create_app
 from orders_api.models import SignInFailures, Token, User
-from tests.conftest import database_of
+from orders_api.settings import Settings
+from tests.conftest import database_of, local_client
 from tests.samples import Json, new_user, problem, sign_in
 
 PASSWORD = "correct horse"
@@ -251,29 +257,108 @@ def test_expired_token_is_refused(client: TestClient) -> None:
     problem(client.get("/orders", headers=headers), 401, "unauthorized")
 
 
-def test_no_more_hashes_at_once_than_there_are_cores(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock, running, most = threading.Lock(), 0, 0
-    verify = security.password_hash.verify
+# --- Hashing ------------------------------------------------------------------------------
 
-    def counted(*args: Any) -> bool:
-        nonlocal running, most
-        with lock:
-            running += 1
-            most = max(most, running)
+FORM = {"username": "ada", "password": PASSWORD}
+CORES = os.cpu_count() or 1
+
+
+class Comparisons:
+    """Counts the passwords that are compared at once, and lets none end before `go`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go = threading.Event()
+        self.most = 0
+        self._under_way = 0
+        self._lock = threading.Lock()
+        self._verify = security.password_hash.verify
+        monkeypatch.setattr(security.password_hash, "verify", self._compare)
+
+    def _compare(self, *args: Any) -> bool:
+        with self._lock:
+            self._under_way += 1
+            self.most = max(self.most, self._under_way)
         try:
-            return verify(*args)
+            assert self.go.wait(60)
+            return self._verify(*args)
         finally:
-            with lock:
-                running -= 1
+            with self._lock:
+                self._under_way -= 1
 
-    monkeypatch.setattr(security.password_hash, "verify", counted)
-    slots: Any = client.app.state.hashing_slots  # type: ignore[attr-defined]  # a FastAPI application
+
+@pytest.fixture
+def comparisons(monkeypatch: pytest.MonkeyPatch) -> Iterator[Comparisons]:
+    made = Comparisons(monkeypatch)
+    yield made
+    made.go.set()
+
+
+def test_no_more_hashes_at_once_than_there_are_cores(
+    client: TestClient, comparisons: Comparisons
+) -> None:
     new_user(client, "ada")
-    form = {"username": "ada", "password": PASSWORD}
+    comparisons.go.set()
     with ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda _: client.post("/token", data=form), range(12)))
+        answers = list(pool.map(lambda _: client.post("/token", data=FORM), range(12)))
     assert [answer.status_code for answer in answers] == [200] * 12
-    assert 1 <= most <= slots.total_tokens
+    assert 1 <= comparisons.most <= CORES
     assert len(stored(client, Token)) == 12
+
+
+def test_hash_that_nobody_waits_for_keeps_its_slot(
+    database_url: str, client: TestClient, comparisons: Comparisons
+) -> None:
+    """A thread cannot be stopped: were its slot free, each further hash took memory as well."""
+    new_user(client, "ada")
+    with local_client(
+        create_app(Settings(database_url=database_url, database_timeout=0.1))
+    ) as other:
+        for _ in range(3):
+            with ThreadPoolExecutor(2 * CORES) as pool:
+                answers = list(
+                    pool.map(lambda _: other.post("/token", data=FORM), range(2 * CORES))
+                )
+            for answer in answers:
+                problem(answer, 503, "unavailable")
+        assert comparisons.most <= CORES
+        comparisons.go.set()
+
+
+def test_sign_in_that_would_have_to_wait_for_long_is_503_at_once(
+    database_url: str, client: TestClient, comparisons: Comparisons
+) -> None:
+    new_user(client, "ada")
+    most = CORES * (1 + security.WAITING_FOR_A_SLOT)
+    settings = Settings(database_url=database_url, database_timeout=60)
+    with local_client(create_app(settings)) as other, ThreadPoolExecutor(most + 3) as pool:
+        answers = [pool.submit(other.post, "/token", data=FORM) for _ in range(most + 3)]
+        refused = [answer.result() for answer in islice(as_completed(answers), 3)]
+        for response in refused:
+            answer = problem(response, 503, "unavailable")
+            assert answer["detail"] == "Too many sign-ins are under way: try again in a second."
+            assert response.headers["retry-after"] == "1"
+        comparisons.go.set()
+        assert Counter(answer.result().status_code for answer in answers)[503] == 3
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize("headers", [{}, {"idempotency-key": "a"}])
+def test_no_transaction_is_open_while_a_password_is_hashed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
+    hash_password = security.password_hash.hash
+    settings = Settings(database_url=database_url, database_pool_size=1)
+    with local_client(create_app(settings)) as other:
+        statuses = []
+
+        def hash_and_write(password: str) -> str:
+            statuses.append(other.post("/todos", json={"task": "A"}).status_code)
+            return hash_password(password)
+
+        monkeypatch.setattr(security.password_hash, "hash", hash_and_write)
+        body = {"username": "ada", "password": PASSWORD}
+        response = other.post("/users", json=body, headers=headers)
+        assert response.status_code == 201
+        path = response.headers["location"]
+        assert other.patch(path, json={"password": "another one"}).status_code == 200
+        assert statuses == [201, 201]
