@@ -3,13 +3,15 @@
 Batch by batch, so that memory does not grow with their number; a JSON array alone is read whole.
 """
 
+import asyncio
 import csv
 import io
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, count, islice
+from itertools import chain, islice
+from operator import attrgetter
 from typing import Annotated, Any, BinaryIO, TypeVar
 from uuid import UUID
 
@@ -141,14 +143,16 @@ def read(file: BinaryIO, form: str, model: type[SQLModel]) -> Iterator[Line | Ba
     """Read `csv`, `json` or `jsonl`; UnreadableError if it is something else as a whole."""
     if form == "csv":
         return read_csv(file, model)
-    return read_json_array(file) if form == "json" else read_json_lines(file)
+    return read_json_array(file) if form == "json" else read_json_lines(enumerate(file, 1))
 
 
-def read_json_lines(file: Iterable[bytes]) -> Iterator[Line | BadLine]:
-    for number, text in enumerate(_without_mark(file), 1):
-        if text.strip():
+def read_json_lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[Line | BadLine]:
+    """Read lines that come with their numbers; a blank line is none."""
+    for number, text in lines:
+        content = (text.removeprefix(MARK) if number == 1 else text).rstrip()
+        if content:
             try:
-                yield Line(number, parse_json(text.rstrip()))
+                yield Line(number, parse_json(content))
             except ValueError as error:
                 detail = str(error).replace("(line 1, ", "(")
                 yield BadLine(number, MALFORMED, [{"detail": detail}])
@@ -218,10 +222,20 @@ def read_csv(file: Iterable[bytes], model: type[SQLModel]) -> Iterator[Line | Ba
 WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
+MARK = b"\xef\xbb\xbf"  # with which some programs begin a file: the byte order mark, in UTF-8
+
+
 def _without_mark(file: Iterable[bytes]) -> Iterator[bytes]:
-    """Leave out the byte order mark with which some programs begin a file."""
     for number, text in enumerate(file):
-        yield text if number else text.removeprefix(b"\xef\xbb\xbf")
+        yield text if number else text.removeprefix(MARK)
+
+
+# --- Importing ----------------------------------------------------------------------------
+
+Row = tuple[int, dict[str, Any]]
+"""The number of a good line, and the values of its columns."""
+
+MAX_MEMBERS = 1000  # of a line: Pydantic reports each unknown one, in half a second for 1 MiB
 
 
 def import_lines(
@@ -242,36 +256,47 @@ def import_lines(
         query = select(col(Store.store_id)).where(Store.name == name).limit(2)
         return connection.execute(query).scalars().all()
 
-    context = {"stores": stores}
     lines = iter(lines)
     while batch := list(islice(lines, size)):
-        bad: list[BadLine] = []
-        rows = []
-        for line in batch:
-            if isinstance(line, BadLine):
-                bad.append(line)
-                continue
+        rows, bad = validate(batch, model, {"stores": stores})
+        bad += insert_rows(connection, table, rows)
+        yield len(batch) - len(bad), sorted(bad, key=attrgetter("number"))
+
+
+def validate(
+    lines: Iterable[Line | BadLine], model: type[SQLModel], context: dict[str, Any] | None = None
+) -> tuple[list[Row], list[BadLine]]:
+    """Return the rows that lines stand for, each to be as `model` has it, and the bad lines."""
+    rows: list[Row] = []
+    bad: list[BadLine] = []
+    for line in lines:
+        if isinstance(line, BadLine):
+            bad.append(line)
+        elif isinstance(line.value, dict) and len(line.value) > MAX_MEMBERS:
+            detail = f"must not have more than {MAX_MEMBERS} members"
+            bad.append(BadLine(line.number, INVALID, [{"detail": detail}]))
+        else:
             try:
                 rows.append((line.number, dict(model.model_validate(line.value, context=context))))
             except ValidationError as error:
                 bad.append(BadLine(line.number, INVALID, _reasons(error, model)))
-        if rows:
-            bad += _insert(connection, table, rows)
-        yield len(batch) - len(bad), sorted(bad, key=lambda line: line.number)
+    return rows, bad
 
 
 def _reasons(error: ValidationError, model: type[SQLModel]) -> list[Mapping[str, str]]:
     return [
         body_error(item, item["loc"], model)
-        for item in error.errors()
+        for item in error.errors()[:MOST_ERRORS]
         if item["type"] != "default_factory_not_called"  # another member is why
     ]
 
 
-def _insert(
-    connection: Connection, table: type[SQLModel], rows: list[tuple[int, dict[str, Any]]]
+def insert_rows(
+    connection: Connection, table: type[SQLModel], rows: list[Row]
 ) -> Iterator[BadLine]:
     """Insert rows, and find those that the database refuses by halving what contains one."""
+    if not rows:
+        return
     try:
         with connection.begin_nested():
             connection.execute(insert(table), [row for _, row in rows])
@@ -283,8 +308,8 @@ def _insert(
             yield _refused(rows[0][0], problem)
         else:
             middle = len(rows) // 2
-            yield from _insert(connection, table, rows[:middle])
-            yield from _insert(connection, table, rows[middle:])
+            yield from insert_rows(connection, table, rows[:middle])
+            yield from insert_rows(connection, table, rows[middle:])
 
 
 def _refused(number: int, problem: Problem) -> BadLine:
@@ -313,7 +338,8 @@ async def _lines(request: Request) -> BinaryIO:
 
 
 Lines = Annotated[BinaryIO, Depends(_lines)]
-FEW = 100  # lines or objects at a time, so that other requests need not wait for long
+FEW = 100  # objects that are read at a time, so that other requests need not wait for long
+SLICE = 16 * 1024  # bytes of lines that are read and inserted at a time, for the same reason
 
 
 class Imported(BaseModel):
@@ -327,42 +353,73 @@ async def import_body(
 ) -> Imported:
     """Insert what the lines of a body say, or refuse it for the bad ones.
 
-    It may take long in all, but no batch of it may: TimeoutError.
+    Lines are read in a thread, and the transaction begins with the first good one. All of them may
+    take long, but no slice may take the database longer than `DATABASE_TIMEOUT`: TimeoutError.
     """
-    connection = (await write.link()).connection
     body.seek(0)
     state = write.request.app.state
-    lines = read_json_lines(_bounded(body, state.settings.max_body_bytes))
-    batches = import_lines(connection, table, model, lines, FEW)
-    good, bad = 0, 0
-    named: list[BadLine] = []
+    slices = _slices(body, model, state.settings.max_body_bytes)
+    imported, skipped = 0, 0
+    first: BadLine | None = None
+    errors: list[dict[str, Any]] = []
+    part: tuple[list[Row], list[BadLine]] | None = None
+    while (skip_bad or len(errors) < MOST_ERRORS) and (
+        part := await asyncio.to_thread(next, slices, None)
+    ):
+        rows, bad = part
+        if rows:
+            refused = await _insert_in_time(write, state.database.timeout, table, rows)
+            imported += len(rows) - len(refused)
+            bad = sorted(bad + refused, key=attrgetter("number"))
+        skipped += len(bad)
+        first = first or next(iter(bad), None)
+        named = ({"line": line.number, **error} for line in bad for error in line.errors)
+        errors += islice(named, MOST_ERRORS - len(errors))
+    if first and not skip_bad:
+        at_least = "at least " if part else ""  # not all was read
+        more = f" (and {at_least}{skipped - 1} more bad lines)" if skipped > 1 else ""
+        sentence = f"Nothing is imported, because of line {first.number}: {first}{more}."
+        raise Problem(first.kind, sentence, errors=errors)
+    return Imported(
+        imported=imported,
+        skipped=skipped,
+        errors=[ErrorItem.model_validate(error) for error in errors],
+    )
+
+
+async def _insert_in_time(
+    write: Writer, seconds: float, table: type[SQLModel], rows: list[Row]
+) -> list[BadLine]:
+    connection = (await write.link()).connection
     try:
-        while batch := await within(state.database.timeout, greenlet_spawn(next, batches, None)):
-            good += batch[0]
-            bad += len(batch[1])
-            named += batch[1][: MOST_ERRORS - len(named)]
+        return await within(seconds, greenlet_spawn(list, insert_rows(connection, table, rows)))
     except TimeoutError:
-        await greenlet_spawn(
-            connection.invalidate
-        )  # the connection is still busy with what takes too long
+        # It is still busy with what takes too long.
+        await greenlet_spawn(connection.invalidate)
         raise
-    errors = [{"line": line.number, **error} for line in named for error in line.errors]
-    if bad and not skip_bad:
-        more = f" (and {bad - 1} more bad lines)" if bad > 1 else ""
-        sentence = f"Nothing is imported, because of line {named[0].number}: {named[0]}{more}."
-        raise Problem(named[0].kind, sentence, errors=errors[:MOST_ERRORS])
-    named_errors = [ErrorItem.model_validate(error) for error in errors[:MOST_ERRORS]]
-    return Imported(imported=good, skipped=bad, errors=named_errors)
 
 
-def _bounded(file: BinaryIO, limit: int) -> Iterator[bytes]:
-    for number in count(1):
-        text = file.readline(limit + 1)
-        if not text:
+def _slices(
+    file: BinaryIO, model: type[SQLModel], limit: int
+) -> Iterator[tuple[list[Row], list[BadLine]]]:
+    """Read and validate about `SLICE` bytes of lines at a time, blank lines included.
+
+    Raise 413 for a line of more bytes than `limit`.
+    """
+    number = 0
+    while True:
+        lines = []
+        size = 0
+        while size < SLICE and (text := file.readline(limit + 1)):
+            number += 1
+            size += len(text)
+            if len(text) > limit:
+                raise Problem(TOO_LARGE, f"Line {number} must not be larger than {limit} bytes.")
+            if text != b"\n":
+                lines.append((number, text))
+        if not size:
             return
-        if len(text) > limit:
-            raise Problem(TOO_LARGE, f"Line {number} must not be larger than {limit} bytes.")
-        yield text
+        yield validate(read_json_lines(lines), model)
 
 
 async def stream(database: Database, shape: type[Shape]) -> AsyncIterator[Shape]:
