@@ -31,6 +31,7 @@ from sqlalchemy.util import greenlet_spawn
 from sqlmodel import SQLModel, col, select
 
 from orders_api.database import Database, Writer, within
+from orders_api.driver import Link
 from orders_api.errors import (
     IMPOSSIBLE,
     INVALID,
@@ -426,11 +427,10 @@ async def stream(database: Database, shape: type[Shape]) -> AsyncIterator[Shape]
     """Give all objects, oldest first; a slow client keeps no connection to the database busy."""
     page: list[Shape] = []
 
-    async def read() -> list[Shape]:
-        async with database.reading() as link:
-            return await greenlet_spawn(read_page, link.connection, shape, page, FEW)
+    async def read(link: Link) -> list[Shape]:
+        return await greenlet_spawn(read_page, link.connection, shape, page, FEW)
 
-    while page := await within(database.timeout, read()):
+    while page := await within(database.timeout, database.read(read)):
         for one in page:
             yield one
 

@@ -3,8 +3,7 @@
 import asyncio
 import math
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -35,8 +34,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from orders_api.conditional import check_if_match, etag
 from orders_api.driver import Clause, Link, Statement, Values
-from orders_api.errors import READ_ONLY, Problem
+from orders_api.errors import READ_ONLY, Problem, StaleConnectionError
 from orders_api.paging import Keyset, Page, next_link
+from orders_api.pool import UNTRIED, ConnectionPool
 from orders_api.settings import Settings
 from orders_api.shapes import (
     by_key,
@@ -91,15 +91,18 @@ class Database:
             self.url = self.url.set(database=name, query=query)
             # Connections that share a cache do not wait for each other, so there is one.
             self.writer = self.reader = self._engine(pool_size=1)
-            self.to_read = self.to_write = Links(self.writer, 1, self.timeout, keep=False)
+            pool = ConnectionPool(self.writer, 1, self.timeout, keep=False)
+            self.to_read = self.to_write = pool
         else:
             self.reader = self._engine(
                 pool_size=size, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
             )
             self.writer = self._engine(pool_size=size)
-            self.to_read = Links(self.reader, size, self.timeout)
+            close_idle = self.close_idle
+            self.to_read = ConnectionPool(self.reader, size, self.timeout, on_broken=close_idle)
             # SQLite has one writer at a time: they queue here rather than poll a lock.
-            self.to_write = Links(self.writer, 1 if self.is_sqlite else size, self.timeout)
+            size = 1 if self.is_sqlite else size
+            self.to_write = ConnectionPool(self.writer, size, self.timeout, on_broken=close_idle)
         if self.is_sqlite:
             event.listen(self.writer.sync_engine, "begin", _begin_immediate)
 
@@ -120,24 +123,34 @@ class Database:
             connect_args=connect_args,
             hide_parameters=True,  # no user's data in an error's text
             max_overflow=0,
+            pool_pre_ping=True,  # of those that were there already
             pool_timeout=self.timeout,
             poolclass=AsyncAdaptedQueuePool,
             **options,
         )
         if self.is_sqlite:
             event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        event.listen(engine.sync_engine, "handle_error", _leave_read_only_server)
+        else:
+            event.listen(engine.sync_engine, "after_cursor_execute", _trust_connection)
+            event.listen(engine.sync_engine, "handle_error", _find_stale_connection)
         return engine
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Link]:
-        """Read with what SQLAlchemy has for it, too."""
-        link = await self.to_read.take()
-        try:
-            yield link
-        finally:
-            # SQLAlchemy begins one, of which a database in autocommit knows nothing.
-            await self.to_read.give(link, roll_back=link.connection.in_transaction())
+    async def read(self, work: Callable[[Link], Awaitable[Result]]) -> Result:
+        """Do what only reads; do it again if the connection has broken while it was idle."""
+        while True:
+            link = await self.to_read.acquire()
+            try:
+                return await work(link)
+            except StaleConnectionError:
+                continue
+            finally:
+                # SQLAlchemy begins one, of which a database in autocommit knows nothing.
+                await self.to_read.release(link, roll_back=link.connection.in_transaction())
+
+    async def close_idle(self) -> None:
+        """Close the connections that nobody holds: they may be broken, as another one is."""
+        await self.to_read.close_idle()
+        await self.to_write.close_idle()
 
     def statement(self, clause: Clause, names: tuple[str, ...] | None = None) -> Statement:
         """Give the compiled form of a clause that is kept, such as those of `shapes`."""
@@ -168,76 +181,23 @@ class Database:
 
     async def current_revision(self) -> str | None:
         """Read the revision of the database's schema; None if it was never migrated."""
-        async with self.reading() as link:
-            context = await greenlet_spawn(MigrationContext.configure, link.connection)
-            heads = await greenlet_spawn(context.get_current_heads)
-        return ", ".join(heads) or None
+
+        def heads(connection: Connection) -> tuple[str, ...]:
+            return MigrationContext.configure(connection).get_current_heads()
+
+        found = await self.read(lambda link: greenlet_spawn(heads, link.connection))
+        return ", ".join(found) or None
 
     async def migrate(self) -> None:
         """Bring the schema to the code's revision; only for SQLite is it done without asking."""
         await asyncio.to_thread(migrate, self.url)
 
     async def dispose(self) -> None:
-        await self.to_read.drop()
-        await self.to_write.drop()
+        await self.close_idle()
         await self.reader.dispose()
         await self.writer.dispose()
         if self._anchor:
             self._anchor.close()
-
-
-class Links:
-    """Connections that stay open above SQLAlchemy's pool, the last one used being taken first.
-
-    To go through the pool takes as long as half of a statement, so it is asked for new ones only.
-    """
-
-    def __init__(self, engine: AsyncEngine, size: int, timeout: float, keep: bool = True) -> None:
-        self.engine = engine.sync_engine
-        self.timeout = timeout
-        self.keep = keep
-        self._queue: asyncio.LifoQueue[Link | None] = asyncio.LifoQueue()
-        for _ in range(size):
-            self._queue.put_nowait(None)
-
-    async def take(self) -> Link:
-        """Take a connection; `give` it back, whatever happens."""
-        try:
-            link = self._queue.get_nowait()
-        except asyncio.QueueEmpty:
-            async with asyncio.timeout(self.timeout):
-                link = await self._queue.get()
-        if link is None:
-            try:
-                link = Link(await greenlet_spawn(self.engine.connect))
-            except BaseException:
-                self._queue.put_nowait(None)
-                raise
-        return link
-
-    async def give(self, link: Link, roll_back: bool = False) -> None:
-        """Keep a connection, unless it is broken: then the others may be so, too."""
-        kept: Link | None = None
-        try:
-            if roll_back:
-                await link.rollback()
-            if link.connection.invalidated:
-                await self.drop()
-            if link.connection.invalidated or not self.keep:
-                await greenlet_spawn(link.connection.close)
-            else:
-                kept = link
-        finally:
-            self._queue.put_nowait(kept)
-
-    async def drop(self) -> None:
-        """Give the connections that nobody uses to SQLAlchemy's pool, which knows the broken."""
-        links = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
-        for _ in links:
-            self._queue.put_nowait(None)
-        for link in links:
-            if link:
-                await greenlet_spawn(link.connection.close)
 
 
 PRAGMAS = (
@@ -265,10 +225,43 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _leave_read_only_server(context: ExceptionContext) -> None:
-    """Drop all connections to a server that a failover has made a standby."""
-    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+def _trust_connection(connection: Connection, *_: object) -> None:
+    connection.info.pop(UNTRIED, None)
+
+
+def _find_stale_connection(context: ExceptionContext) -> Exception | None:
+    """Close a connection that is of no use any more, and tell whether that cost anything.
+
+    It cost nothing if the connection was broken, or its server a standby, before the first
+    statement of its transaction, so that nothing was done, and none if a prepared statement was
+    refused for its plan.
+    """
+    error = context.original_exception
+    state = getattr(error, "sqlstate", None) or ""
+    is_outdated = _has_outdated_plan(error)
+    if is_outdated or state == READ_ONLY or state.startswith(SHUT_DOWN):
         context.is_disconnect = True
+    connection = context.connection
+    is_untried = connection is not None and UNTRIED in connection.info
+    if is_outdated or (context.is_disconnect and is_untried):
+        return StaleConnectionError(str(error))
+    return None
+
+
+SHUT_DOWN = "57P0"  # admin_shutdown, crash_shutdown, cannot_connect_now, idle_session_timeout
+UNKNOWN_STATEMENT = "26000"  # invalid_sql_statement_name
+
+
+def _has_outdated_plan(error: BaseException) -> bool:
+    """Tell whether a prepared statement is gone, or its columns have other types by now.
+
+    For the latter PostgreSQL has no SQLSTATE but that of any unsupported feature, and the name of
+    the function that its own tests of clients go by.
+    """
+    diagnostics = getattr(error, "diag", None)
+    return getattr(error, "sqlstate", None) == UNKNOWN_STATEMENT or (
+        getattr(diagnostics, "source_function", None) == "RevalidateCachedQuery"
+    )
 
 
 _leftovers: set[asyncio.Task[Any]] = set()
@@ -362,12 +355,8 @@ class Reader:
         return objects
 
     async def _read(self, shape: type[Shape], statement: Statement, values: Values) -> list[Shape]:
-        links = self.database.to_read
-        link = await links.take()
-        try:
-            return plan_of(shape).objects(*await link.rows(statement, values))
-        finally:
-            await links.give(link)
+        rows, loads = await self.database.read(lambda link: link.rows(statement, values))
+        return plan_of(shape).objects(rows, loads)
 
 
 class _Session(Session):
@@ -395,7 +384,7 @@ class Writer(AsyncSession):
     async def link(self) -> Link:
         """Return the connection of this transaction."""
         if self._link is None:
-            self._link = await self.database.to_write.take()
+            self._link = await self.database.to_write.acquire()
             await self._link.begin()
         if self.after_begin:
             await self.after_begin(self._link)  # what it raises, it raises again until it is done
@@ -423,7 +412,7 @@ class Writer(AsyncSession):
         finally:
             session.info.clear()
             if self._link:
-                await self.database.to_write.give(self._link, roll_back=not is_kept)
+                await self.database.to_write.release(self._link, roll_back=not is_kept)
 
     async def __aexit__(self, kind: Any, *_: object) -> None:
         await self.end(keep=kind is None, check=False)

@@ -36,8 +36,7 @@ class Statement:
         processors = {n: _processor(b.type, "bind", dialect) for n, b in compiled.binds.items()}
         self.binds = {name: processor for name, processor in processors.items() if processor}
         self.types = [column.type for column in clause.exported_columns]
-        self.loads: Loads | None = None
-        """The functions that make Python's values of an answer's; known after the first one."""
+        self._loads: dict[tuple[Any, ...], Loads] = {}
 
     def given(self, values: Values) -> Any:
         """Give the values as the driver takes them."""
@@ -47,13 +46,18 @@ class Statement:
             values = {n: self.binds[n](v) if n in self.binds else v for n, v in values.items()}
         return [values[name] for name in self.positions]
 
-    def learn(self, codes: Sequence[Any]) -> None:
-        """Learn from a driver's types of an answer's columns how to load its values."""
-        loads = [
-            _processor(type_, "result", self.dialect, code)
-            for type_, code in zip(self.types, codes, strict=True)
-        ]
-        self.loads = tuple(loads) if any(loads) else ()
+    def loads(self, codes: tuple[Any, ...]) -> Loads:
+        """Return how to load an answer's values, by the driver's types of its columns.
+
+        These may change while the server runs, as `ALTER TABLE` changes them.
+        """
+        if codes not in self._loads:
+            loads = tuple(
+                _processor(type_, "result", self.dialect, code)
+                for type_, code in zip(self.types, codes, strict=True)
+            )
+            self._loads[codes] = loads if any(loads) else ()
+        return self._loads[codes]
 
 
 def _processor(type_: Any, kind: str, dialect: Dialect, *code: Any) -> Processor | None:
@@ -76,12 +80,9 @@ class Link:
         given = statement.given(values)
         if self.is_sqlite:
             rows = await self._run(statement, self.driver.execute_fetchall, statement.text, given)
-        else:
-            rows = await self._run(statement, self.driver.fetch, statement.encoded, given)
-        if statement.loads is None:
-            unknown = [None] * len(statement.types)
-            statement.learn(unknown if self.is_sqlite else self.driver.column_types())
-        return rows, statement.loads or ()
+            return rows, statement.loads((None,) * len(statement.types))
+        rows = await self._run(statement, self.driver.fetch, statement.encoded, given)
+        return rows, statement.loads(self.driver.column_types())
 
     async def values(self, statement: Statement, values: Values) -> list[tuple[Any, ...]]:
         """Run a statement, and give its rows of values as Python's."""

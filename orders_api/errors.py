@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -405,15 +406,24 @@ def from_database_error(error: Exception) -> Problem | None:
     return Problem.unavailable() if no_answer else None
 
 
+class StaleConnectionError(ConnectionError):
+    """A connection was of no use any more, and nothing was done with it: it is safe to repeat."""
+
+
 READ_ONLY = "25006"  # read_only_sql_transaction
 RETRIED = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 
 
 def is_retried(error: Exception) -> bool:
-    """Tell whether the database rolled a transaction back that may well succeed when repeated."""
-    if isinstance(error, StaleDataError):  # a row has a newer version than the one read
+    """Tell whether nothing was done by a transaction that may well succeed when repeated."""
+    # A row has a newer version than the one read, or the connection did not even get to work.
+    if isinstance(error, StaleDataError | StaleConnectionError):
         return True
-    return isinstance(error, sqlalchemy.exc.DBAPIError) and _code(error) in RETRIED
+    return isinstance(error, sqlalchemy.exc.DBAPIError) and (
+        _code(error) in RETRIED
+        # Another process opens or closes the file, for which SQLite does not always wait.
+        or _code(error).startswith("SQLITE_BUSY")
+    )
 
 
 _NO_ANSWER = (sqlalchemy.exc.TimeoutError, TimeoutError, OSError)
@@ -432,21 +442,27 @@ def _is_missing_in_sqlite(error: sqlalchemy.exc.DBAPIError) -> bool:
 
 
 def _duplicate_sentence(error: sqlalchemy.exc.IntegrityError) -> str:
-    """Name the members that must be unique together."""
-    constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-    if constraint:
-        tables = SQLModel.metadata.tables.values()
-        rules = [
-            rule
-            for table in tables
-            for rule in (*table.constraints, *table.indexes)
-            if isinstance(rule, UniqueConstraint | PrimaryKeyConstraint | Index)
-        ]
-        columns = [c.name for rule in rules if rule.name == constraint for c in rule.columns]
-    else:  # SQLite names the columns, not the constraint: "…: products.store_id, products.name"
-        columns = re.findall(r"\w+\.(\w+)", str(error.orig))
-    names = ["username" if name == "login" else _camel(name) for name in columns]
+    """Name the members that must be unique together, if that can be told."""
+    names = ["username" if name == "login" else _camel(name) for name in _unique_columns(error)]
     return f"Another one with the same {' and '.join(names) or 'value'} exists already."
+
+
+def _unique_columns(error: sqlalchemy.exc.IntegrityError) -> list[str]:
+    constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+    if isinstance(error.orig, sqlite3.Error):
+        # "…: products.store_id, products.name", or "…: index 'uq_products_name'" of an expression
+        _, _, subject = str(error.orig).partition(": ")
+        if not subject.startswith("index "):
+            return re.findall(r"\w+\.(\w+)", subject)
+        constraint = subject.removeprefix("index ").strip("'")
+    return [
+        column.name
+        for table in SQLModel.metadata.tables.values()
+        for rule in (*table.constraints, *table.indexes)
+        if isinstance(rule, UniqueConstraint | PrimaryKeyConstraint | Index)
+        if rule.name == constraint
+        for column in rule.columns
+    ]
 
 
 def _camel(name: str) -> str:

@@ -101,6 +101,8 @@ def log_request(scope: Scope, status: int, seconds: float) -> None:
         "client": scope["client"][0] if scope["client"] else "-",
         "requestId": state["request_id"],
     }
+    if "attempts" in state:  # more than one, because of conflicts with other transactions
+        fields["attempts"] = state["attempts"]
     log.info("%(method)s %(path)s %(status)s", fields)
 
 

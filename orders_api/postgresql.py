@@ -105,10 +105,10 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
         self._transformer.set_pgresult(result)
         return self._transformer.load_rows(0, result.ntuples, tuple)
 
-    def column_types(self) -> list[int]:
+    def column_types(self) -> tuple[int, ...]:
         """Give the types of the columns of the rows that were fetched last."""
         result = self._transformer.pgresult
-        return [result.ftype(i) for i in range(result.nfields)] if result else []
+        return tuple(map(result.ftype, range(result.nfields))) if result else ()
 
     async def run_many(self, text: bytes, rows: Sequence[Sequence[Any]]) -> None:
         await AsyncRawCursor(self).executemany(text, rows)

@@ -50,6 +50,7 @@ from orders_api.errors import (
     UNSUPPORTED,
     Kind,
     Problem,
+    StaleConnectionError,
     answer_error,
     is_retried,
 )
@@ -60,7 +61,7 @@ from orders_api.strict_json import parse_json
 JSON = "application/json"
 SOME_REQUEST_ID = "2d5243b38c3f419ab6f394e75a03277c"
 FORMS = ["application/x-www-form-urlencoded", "multipart/form-data"]
-ATTEMPTS = 5
+LONGEST_PAUSE = 0.25  # seconds between two attempts
 DEPENDENCIES = {get_args(alias)[1].dependency for alias in (Read, Write, Who)}
 
 
@@ -135,8 +136,10 @@ class Route(APIRoute):
                 with SpooledTemporaryFile(max_size=1024 * 1024) as request.state.lines:
                     async for chunk in request.stream():
                         request.state.lines.write(chunk)
-                    return await repeated(answer, request)
-            return await within(request.app.state.database.timeout, repeated(answer, request))
+                    return await retry_on_conflict(answer, request)
+            return await within(
+                request.app.state.database.timeout, retry_on_conflict(answer, request)
+            )
 
         return strictly
 
@@ -156,17 +159,30 @@ async def _started(stream: AsyncIterable[Any], only_started: bool) -> AsyncItera
     return whole()
 
 
-async def repeated(answer: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
-    """Answer, and again if the database had to roll back for the sake of other transactions."""
-    for attempt in range(1, ATTEMPTS):
+async def retry_on_conflict(
+    answer: Callable[[Request], Awaitable[Response]], request: Request
+) -> Response:
+    """Answer, and again if the database rolled back for the sake of other transactions.
+
+    Until `DATABASE_TIMEOUT` seconds after the first conflict. The pauses grow, and differ from
+    request to request, so that those who collided do not meet again.
+    """
+    loop = asyncio.get_running_loop()
+    end: float | None = None
+    attempts = 1
+    while True:
         try:
             return await answer(request)
-        except sqlalchemy.exc.SQLAlchemyError as error:
+        except (sqlalchemy.exc.SQLAlchemyError, StaleConnectionError) as error:
             if not is_retried(error):
                 raise
-            # Those who collided must not meet again.
-            await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - no secret
-    return await answer(request)
+            pause = random.uniform(0, min(0.01 * 2**attempts, LONGEST_PAUSE))  # noqa: S311 - no secret
+            end = end or loop.time() + request.app.state.database.timeout
+            if loop.time() + pause > end:
+                raise
+        await asyncio.sleep(pause)
+        attempts += 1
+        request.state.attempts = attempts
 
 
 def _query_parameters(route: APIRoute) -> list[str]:

@@ -20,6 +20,7 @@ from sqlalchemy.util import greenlet_spawn
 from sqlmodel import Session, col, delete, select, update
 
 from orders_api.database import Database, Writer, within
+from orders_api.driver import Link
 from orders_api.errors import FORBIDDEN, TOO_MANY, UNAUTHORIZED, Problem
 from orders_api.models import SignInFailures, Token, User
 
@@ -78,8 +79,8 @@ async def _caller_of(request: Request, token: str) -> Caller:
     token_hash = hash_token(token)
     database: Database = request.app.state.database
     values = {"token_hash": token_hash, "now": datetime.now(UTC)}
-    async with database.reading() as link:
-        found = await link.values(database.statement(USER_OF_TOKEN), values)
+    statement = database.statement(USER_OF_TOKEN)
+    found = await database.read(lambda link: link.values(statement, values))
     if not found:
         raise _unauthorized("The token is wrong, expired or signed out")
     return Caller(found[0][0], token_hash)
@@ -228,13 +229,12 @@ async def sign_in(request: Request, username: str, password: str) -> str:
     database: Database = request.app.state.database
     slots: HashingSlots = request.app.state.hashing_slots
 
-    async def look_up() -> tuple[User | None, SignInFailures | None]:
-        async with database.reading() as link:
-            return await greenlet_spawn(_look_up, link.connection, login, login_hash)
+    async def look_up(link: Link) -> tuple[User | None, SignInFailures | None]:
+        return await greenlet_spawn(_look_up, link.connection, login, login_hash)
 
     async def compare() -> tuple[User | None, bool, bool]:
         # The failures are read when the turn has come, so that attempts at once do not slip by.
-        user, failures = await within(database.timeout, look_up())
+        user, failures = await within(database.timeout, database.read(look_up))
         blocked = failures is not None and failures.blocked_until > datetime.now(UTC)
         right = not blocked and await asyncio.to_thread(_is_right, password, user)
         return user, blocked, right

@@ -296,5 +296,5 @@ def test_database_that_cannot_be_read_is_answered_before_the_first_line(
     async def fail() -> None:
         raise TimeoutError
 
-    monkeypatch.setattr(database_of(client).to_read, "take", fail)
+    monkeypatch.setattr(database_of(client).to_read, "acquire", fail)
     problem(client.get("/orders/export"), 503, "unavailable")

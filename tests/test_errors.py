@@ -254,7 +254,7 @@ class ServerDownError(Exception):
     [
         (sqlalchemy.exc.OperationalError("", {}, ServerDownError(None)), 503, "unavailable"),
         (sqlalchemy.exc.OperationalError("", {}, ServerDownError("57P01")), 503, "unavailable"),
-        (sqlalchemy.exc.OperationalError("", {}, ServerDownError("40001")), 503, "unavailable"),
+        (sqlalchemy.exc.OperationalError("", {}, ServerDownError("53300")), 503, "unavailable"),
         (sqlalchemy.exc.ProgrammingError("", {}, ServerDownError("42P01")), 503, "not-migrated"),
         (sqlalchemy.exc.DataError("SELECT", {}, ServerDownError("22003")), 422, "invalid"),
         (sqlalchemy.exc.TimeoutError(), 503, "unavailable"),
@@ -279,6 +279,26 @@ def test_failure_of_the_database_has_its_answer(
     assert ("retry-after" in response.headers) == (status == 503)
     assert "secret" not in response.text
     assert client.get("/stores").status_code == 200
+
+
+class RelayedError(Exception):
+    """What a driver raises for a server that passes on another one's error."""
+
+    sqlstate = "23505"
+
+
+def test_duplicate_under_an_unknown_constraint_names_no_wrong_members(client: TestClient) -> None:
+    def fail(*_: object) -> None:
+        failure = RelayedError("while executing on postgres@127.0.0.1:6441: duplicate key")
+        raise sqlalchemy.exc.IntegrityError("", {}, failure)
+
+    engine = database_of(client).writer.sync_engine
+    event.listen(engine, "before_cursor_execute", fail)
+    try:
+        answer = problem(client.post("/stores", json=STORE), 409, "already-exists")
+    finally:
+        event.remove(engine, "before_cursor_execute", fail)
+    assert answer["detail"] == "Another one with the same value exists already."
 
 
 def test_hanging_database_is_503_in_the_end() -> None:

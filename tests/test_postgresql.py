@@ -47,7 +47,7 @@ async def prepared(connection: PostgresConnection) -> int:
 def test_rows_and_their_types_are_given() -> None:
     async def check(connection: PostgresConnection) -> None:
         assert await connection.fetch(b"SELECT $1::int4, $2::text", [1, "a"]) == [(1, "a")]
-        assert connection.column_types() == [23, 25]
+        assert connection.column_types() == (23, 25)
         assert await connection.fetch(b"SELECT 1 WHERE false", []) == []
 
     connected(check)

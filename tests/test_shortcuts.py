@@ -81,25 +81,6 @@ def test_product_deleted_while_it_is_ordered_is_422(database_url: str, client: T
     new_order(client, (product, 1))
 
 
-@needs_postgresql
-def test_broken_connections_are_replaced() -> None:
-    assert Postgres.url
-    settings = Settings(database_url=Postgres.url)
-    migrate(settings.url)
-    with local_client(create_app(settings)) as client:
-        database = database_of(client)
-        assert client.portal is not None
-        # Three at once, so that three connections are kept.
-        links = [client.portal.call(database.to_read.take) for _ in range(3)]
-        for link in links:
-            client.portal.call(database.to_read.give, link)
-        with psycopg.connect(Postgres.url, autocommit=True) as connection:
-            processes = [link.driver.info.backend_pid for link in links]
-            connection.execute("SELECT pg_terminate_backend(p) FROM unnest(%s) p", [processes])
-        problem(client.get("/stores"), 503, "unavailable")
-        assert [client.get("/stores").status_code for _ in range(3)] == [200, 200, 200]
-
-
 @pytest.mark.parametrize(
     ("method", "path", "content", "status"),
     [
@@ -122,11 +103,11 @@ def test_transaction_has_ended_when_its_request_has(
         headers={"content-type": "application/jsonl" if "import" in path else "application/json"},
     )
     assert response.status_code == status
-    links = database_of(client).to_write
+    pool = database_of(client).to_write
     assert client.portal is not None
-    link = client.portal.call(links.take)
+    link = client.portal.call(pool.acquire)
     is_in_transaction = link.connection.in_transaction() or link.driver.in_transaction
-    client.portal.call(links.give, link)
+    client.portal.call(pool.release, link)
     assert not is_in_transaction
 
 

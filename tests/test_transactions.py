@@ -8,7 +8,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event
 from sqlalchemy.orm.exc import StaleDataError
 
-from tests.conftest import database_of
+from orders_api.app import create_app
+from orders_api.settings import Settings
+from tests.conftest import database_of, local_client
 from tests.samples import STORE, new_coupon, new_product, problem
 
 
@@ -63,13 +65,35 @@ def test_collision_is_repeated_whole(client: TestClient, failure: Exception) -> 
     assert changed["remainingCount"] == coupon["remainingCount"] - 1
 
 
-def test_fifth_collision_is_503_and_changes_nothing(client: TestClient) -> None:
-    with Fault(client, "INSERT INTO stores", error("40001"), times=9) as fault:
-        response = client.post("/stores", json=STORE)
-    problem(response, 503, "unavailable")
-    assert response.headers["retry-after"] == "1"
-    assert fault.met == 5
-    assert client.get("/stores").json() == []
+def test_collisions_without_end_are_503_when_the_time_is_over_and_change_nothing(
+    database_url: str,
+) -> None:
+    settings = Settings(database_url=database_url, database_timeout=0.5)
+    with local_client(create_app(settings)) as client:
+        with Fault(client, "INSERT INTO stores", error("40001"), times=1_000_000) as fault:
+            response = client.post("/stores", json=STORE)
+        problem(response, 503, "unavailable")
+        assert response.headers["retry-after"] == "1"
+        assert fault.met > 1
+        assert client.get("/stores").json() == []
+
+
+def test_collisions_are_repeated_for_as_long_as_there_is_time(client: TestClient) -> None:
+    with Fault(client, "INSERT INTO stores", error("40001"), times=12) as fault:
+        assert client.post("/stores", json=STORE).status_code == 201
+    assert fault.met == 13
+
+
+def test_log_tells_how_many_attempts_a_request_took(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "orders_api")
+    with Fault(client, "INSERT INTO stores", error("40001"), times=2):
+        client.post("/stores", json=STORE)
+    client.post("/stores", json=STORE)
+    first, second = (record.args for record in caplog.records if isinstance(record.args, dict))
+    assert first["attempts"] == 3
+    assert "attempts" not in second
 
 
 def test_lost_connection_is_not_repeated(client: TestClient) -> None:

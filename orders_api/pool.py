@@ -1,0 +1,122 @@
+"""Connections that stay open above SQLAlchemy's pool.
+
+To go through that pool takes as long as half of a statement, so it is asked for new ones only.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import greenlet_spawn
+
+from orders_api.driver import Link
+
+UNTRIED = "untried"
+"""In a connection's `info` until the first statement after it was idle has succeeded."""
+
+
+class ConnectionPool:
+    """At most `size` connections to one engine's database.
+
+    A connection is held by one task, from `acquire` to `release`, or it is idle. Idle ones are
+    taken first, the one released last before all others, and a new one is opened only when none
+    is idle. Tasks get their turn in the order in which they came, and wait `timeout` seconds at
+    most: TimeoutError.
+
+    If the server refuses a new connection while others are held, the next one that is released
+    is taken instead. A connection that turns out to be broken is closed, and so is all that is
+    idle (`on_broken`), since it may be broken as well.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        size: int,
+        timeout: float,
+        *,
+        keep: bool = True,
+        on_broken: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._engine = engine.sync_engine
+        self._timeout = timeout
+        self._keep = keep
+        self._on_broken = on_broken or self.close_idle
+        self._turns = asyncio.Semaphore(size)
+        self._idle: list[Link] = []
+        self._held = 0
+        self._refused: deque[asyncio.Future[Link | None]] = deque()
+
+    async def acquire(self) -> Link:
+        """Return a connection; `release` it, whatever happens."""
+        async with asyncio.timeout(self._timeout):
+            await self._turns.acquire()
+            try:
+                link = self._idle.pop() if self._idle else await self._open()
+            except BaseException:
+                self._turns.release()
+                raise
+        self._held += 1
+        return link
+
+    async def _open(self) -> Link:
+        while True:
+            try:
+                return Link(await greenlet_spawn(self._engine.connect))
+            except DBAPIError:
+                if not self._held:
+                    raise
+            if link := await self._next_released():
+                return link
+
+    async def _next_released(self) -> Link | None:
+        """Wait for a connection that is released, or for None where one is closed instead."""
+        waiter: asyncio.Future[Link | None] = asyncio.get_running_loop().create_future()
+        self._refused.append(waiter)
+        try:
+            return await waiter
+        except BaseException:
+            if waiter.done() and not waiter.cancelled():
+                self._pass_on(waiter.result())
+            raise
+
+    async def release(self, link: Link, roll_back: bool = False) -> None:
+        """Take a connection back, for others to use if it is in order."""
+        kept: Link | None = None
+        try:
+            if roll_back:
+                await link.rollback()
+            if link.connection.invalidated:
+                await self._on_broken()
+            elif self._keep:
+                link.connection.info[UNTRIED] = True
+                kept = link
+        finally:
+            try:
+                if kept is None:
+                    await greenlet_spawn(_close, link.connection)
+            finally:
+                self._held -= 1
+                self._pass_on(kept)
+                self._turns.release()
+
+    def _pass_on(self, link: Link | None) -> None:
+        while self._refused:
+            waiter = self._refused.popleft()
+            if not waiter.done():
+                waiter.set_result(link)
+                return
+        if link:
+            self._idle.append(link)
+
+    async def close_idle(self) -> None:
+        """Close the connections that nobody holds."""
+        while self._idle:
+            await greenlet_spawn(_close, self._idle.pop().connection)
+
+
+def _close(connection: Connection) -> None:
+    connection.invalidate()  # or SQLAlchemy's pool would keep it open
+    connection.close()

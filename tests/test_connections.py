@@ -1,0 +1,336 @@
+"""Connections that die while nobody uses them, and schemas that change beside a running server."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from fastapi.testclient import TestClient
+
+from orders_api.app import create_app
+from orders_api.postgresql import PostgresConnection
+from orders_api.settings import Settings
+from tests.conftest import database_of, local_client
+from tests.samples import (
+    STORE,
+    Json,
+    create,
+    new_coupon,
+    new_order,
+    new_product,
+    new_store,
+    new_user,
+    problem,
+    sign_in,
+)
+
+ENOUGH = 7  # psycopg prepares a statement that was run more than five times
+BACKENDS = """
+    FROM pg_stat_activity WHERE application_name = 'orders-api' AND datname = current_database()
+"""
+
+
+@pytest.fixture
+def postgresql(database_url: str) -> Iterator[psycopg.Connection]:
+    if database_url.startswith("sqlite"):
+        pytest.skip("SQLite has no server that could end a connection.")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+def end_all(postgresql: psycopg.Connection) -> None:
+    """End the server's connections to the database, as its restart would."""
+    postgresql.execute(f"SELECT pg_terminate_backend(pid, 10000) {BACKENDS}")
+    assert postgresql.execute(f"SELECT count(*) {BACKENDS}").fetchone() == (0,)
+
+
+def warm_up(client: TestClient) -> None:
+    """Let several connections to read and to write with be idle."""
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(3):
+            list(pool.map(lambda _: client.get("/stores"), range(3)))
+            list(pool.map(lambda _: client.post("/todos", json={"task": "A"}), range(3)))
+
+
+REQUESTS: dict[str, Callable[[TestClient, Json], Any]] = {
+    "list": lambda client, _: client.get("/products"),
+    "get": lambda client, known: client.get(f"/stores/{known['storeId']}"),
+    "ready": lambda client, _: client.get("/ready"),
+    "export": lambda client, _: client.get("/orders/export"),
+    "create": lambda client, _: client.post("/todos", json={"task": "B"}),
+    "retry": lambda client, _: client.post("/stores", json=STORE, headers={"idempotency-key": "a"}),
+    "order": lambda client, known: client.post(
+        "/orders", json={"items": [{"productId": known["productId"], "quantity": 1}]}
+    ),
+    "update": lambda client, known: client.patch(
+        f"/stores/{known['storeId']}", json={"city": "Porto"}
+    ),
+    "delete": lambda client, known: client.delete(f"/products/{known['productId']}"),
+    "import": lambda client, known: client.post(
+        "/products/import",
+        content=json.dumps({"storeId": known["storeId"], "name": "B", "price": 1}),
+        headers={"content-type": "application/jsonl"},
+    ),
+    "sign in": lambda client, _: client.post(
+        "/token", data={"username": "ada", "password": "correct horse"}
+    ),
+    "signed in": lambda client, known: client.get(
+        "/coupons", headers={"authorization": f"Bearer {known['token']}", "host": "api.example"}
+    ),
+}
+
+
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+def test_connection_that_died_while_idle_costs_no_request(
+    client: TestClient,
+    postgresql: psycopg.Connection,
+    request_: Callable[[TestClient, Json], Any],
+) -> None:
+    known = new_product(client)
+    new_user(client, "ada")
+    known["token"] = sign_in(client, "ada")
+    warm_up(client)
+    end_all(postgresql)
+    response = request_(client, known)
+    assert response.is_success, response.text
+    for path in ("/stores", "/todos"):
+        assert client.get(path).status_code == 200
+    assert client.post("/todos", json={"task": "C"}).status_code == 201
+
+
+def test_all_idle_connections_are_closed_when_one_is_dead(
+    client: TestClient, postgresql: psycopg.Connection
+) -> None:
+    warm_up(client)
+    assert client.portal is not None
+    pool = database_of(client).to_read
+    link = client.portal.call(pool.acquire)
+    before = set(postgresql.execute(f"SELECT pid {BACKENDS}").fetchall())
+    client.portal.call(pool.release, link)
+    process = link.driver.info.backend_pid
+    postgresql.execute("SELECT pg_terminate_backend(%s, 10000)", [process])
+    assert client.get("/stores").status_code == 200
+    for _ in range(1000):  # the server takes a moment to see that they are closed
+        if not before & set(postgresql.execute(f"SELECT pid {BACKENDS}").fetchall()):
+            return
+        time.sleep(0.01)
+    raise AssertionError("connections that were idle are still open")
+
+
+def test_commit_is_never_repeated(
+    client: TestClient, postgresql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows whether it has happened when the connection ends during it."""
+    commit = PostgresConnection.commit
+    commits = 0
+
+    async def commit_and_lose(self: PostgresConnection) -> None:
+        nonlocal commits
+        commits += 1
+        await commit(self)
+        end_all(postgresql)
+        await self.execute("SELECT 1")  # is not answered any more
+
+    warm_up(client)
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgresConnection, "commit", commit_and_lose)
+        problem(client.post("/stores", json=STORE), 503, "unavailable")
+    assert commits == 1
+    assert len(client.get("/stores").json()) == 1
+
+
+# --- Schemas ------------------------------------------------------------------------------
+
+ANEW = """
+    BEGIN;
+    ALTER TABLE {table} RENAME TO old;
+    CREATE TABLE {table} (LIKE old INCLUDING ALL);
+    INSERT INTO {table} SELECT * FROM old;
+    DROP TABLE old;
+    COMMIT
+"""
+
+POSTGRESQL_CHANGES = [
+    "ALTER TABLE stores ADD COLUMN note varchar(10) NOT NULL DEFAULT 'a'",
+    "ALTER TABLE stores DROP COLUMN note",
+    "ALTER TABLE stores ALTER COLUMN city TYPE varchar(300)",
+    "ALTER TABLE stores ALTER COLUMN name TYPE text",
+    "ALTER TABLE products ALTER COLUMN price TYPE numeric(14, 2)",
+    "ALTER TABLE products ALTER COLUMN price TYPE double precision",
+    "ALTER TABLE products ALTER COLUMN price TYPE numeric(12, 2)",
+    "ALTER TABLE coupons ALTER COLUMN init_count TYPE bigint",
+    "ALTER TABLE coupons ALTER COLUMN code TYPE text",
+    "ALTER TABLE order_items ALTER COLUMN name TYPE text, ALTER COLUMN quantity TYPE bigint",
+    "ALTER TABLE users ALTER COLUMN username TYPE text",
+    "ALTER TABLE tokens ALTER COLUMN token_hash TYPE text",
+    "CREATE INDEX added ON products (description)",
+    ANEW.format(table="idempotency_keys"),
+]
+SQLITE_CHANGES = [
+    "ALTER TABLE stores ADD COLUMN note varchar(10) NOT NULL DEFAULT 'a'",
+    "ALTER TABLE stores DROP COLUMN note",
+    "CREATE INDEX added ON products (description)",
+    """
+    BEGIN;
+    CREATE TABLE made (
+        key_hash text PRIMARY KEY, fingerprint text, created datetime, status bigint,
+        location text, body text
+    );
+    INSERT INTO made SELECT key_hash, fingerprint, created, status, location, body
+        FROM idempotency_keys;
+    DROP TABLE idempotency_keys;
+    ALTER TABLE made RENAME TO idempotency_keys;
+    COMMIT
+    """,
+]
+
+
+@pytest.fixture
+def alterable(environment: dict[str, str], tmp_path: Path) -> str:
+    """The URL of a database whose schema no other test minds."""
+    return environment.get("DATABASE_URL", f"sqlite:///{tmp_path / 'orders.db'}")
+
+
+def execute(url: str, statements: str) -> None:
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=60)) as connection:
+            connection.executescript(statements)
+    else:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(statements)
+
+
+def test_duplicate_under_an_index_added_by_hand_names_no_wrong_members(alterable: str) -> None:
+    with local_client(create_app(Settings(database_url=alterable))) as client:
+        execute(alterable, "CREATE UNIQUE INDEX added ON coupons (lower(code))")
+        new_coupon(client, code="1.2")
+        new_coupon(client, code="a")
+        body = {"code": "A", "initCount": 1}
+        answer = problem(client.post("/coupons", json=body), 409, "already-exists")
+        assert answer["detail"] == "Another one with the same value exists already."
+
+
+class Everything:
+    """Requests that together run most statements there are."""
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+        self.number = 0
+        self.product = new_product(client)
+        self.coupon = new_coupon(client, initCount=1_000_000)
+        new_user(client, "ada")
+        self.token = sign_in(client, "ada")
+
+    def send(self) -> None:
+        client, product = self.client, self.product
+        self.number += 1
+        name = f"{self.number}"
+        key = {"idempotency-key": name}
+        store = create(client, "/stores", STORE)
+        assert client.get(f"/stores/{store['storeId']}").json() == store
+        assert client.get("/products", params={"limit": 1}).json() == [product]
+        assert client.get(f"/products/{product['productId']}").json() == product
+        other = new_product(client, product, name=name, price=1.5)
+        path = f"/products/{other['productId']}"
+        assert client.patch(path, json={"price": 2.25}).json()["price"] == 2.25
+        assert client.delete(path).status_code == 204
+        body = {
+            "items": [{"productId": product["productId"], "quantity": 2}],
+            "couponCode": self.coupon["code"],
+        }
+        for replayed in (False, True):
+            response = client.post("/orders", json=body, headers=key)
+            assert (response.status_code, response.json()["total"]) == (201, 39.98)
+            assert ("idempotent-replayed" in response.headers) == replayed
+        order = response.json()
+        assert client.get(f"/orders/{order['orderId']}").json() == order
+        away = {"authorization": f"Bearer {self.token}", "host": "api.example"}
+        assert client.get("/users", headers=away).status_code == 200
+        assert sign_in(client, "ada")
+
+
+def test_changed_schema_costs_no_request(alterable: str) -> None:
+    changes = SQLITE_CHANGES if alterable.startswith("sqlite") else POSTGRESQL_CHANGES
+    with local_client(create_app(Settings(database_url=alterable))) as client:
+        everything = Everything(client)
+        for change in changes:
+            for _ in range(ENOUGH):
+                everything.send()
+            execute(alterable, change)
+        everything.send()
+
+
+def test_schema_changes_under_load(alterable: str) -> None:
+    changes = SQLITE_CHANGES if alterable.startswith("sqlite") else POSTGRESQL_CHANGES
+    settings = Settings(database_url=alterable, database_timeout=60)
+    with local_client(create_app(settings)) as client:
+        product = new_product(client)
+        is_over = False
+
+        def read() -> set[int]:
+            statuses = set()
+            while not is_over:
+                for path in (
+                    "/stores",
+                    "/products",
+                    f"/products/{product['productId']}",
+                    "/orders",
+                ):
+                    statuses.add(client.get(path).status_code)
+            return statuses
+
+        def write(number: int) -> set[int]:
+            statuses = set()
+            sent = 0
+            while not is_over:
+                sent += 1
+                key = {"idempotency-key": f"{number}-{sent}"}
+                body: Json = {"items": [{"productId": product["productId"], "quantity": 1}]}
+                statuses.add(client.post("/orders", json=body, headers=key).status_code)
+                body = {"name": f"{number}-{sent}", "price": 1, "storeId": product["storeId"]}
+                response = client.post("/products", json=body)
+                statuses.add(response.status_code)
+                path = response.headers.get("location", "/")
+                statuses.add(client.patch(path, json={"price": 2}).status_code)
+            return statuses
+
+        with ThreadPoolExecutor(4) as pool:
+            tasks = [
+                pool.submit(read),
+                pool.submit(read),
+                pool.submit(write, 1),
+                pool.submit(write, 2),
+            ]
+            try:
+                for change in changes:
+                    for _ in range(ENOUGH):
+                        assert client.get("/stores").status_code == 200
+                    execute(alterable, change)
+            finally:
+                is_over = True
+            statuses = set().union(*(task.result() for task in tasks))
+        assert statuses == {200, 201}
+
+
+def test_prepared_statements_that_are_gone_cost_no_request(
+    client: TestClient, postgresql: psycopg.Connection
+) -> None:
+    assert postgresql
+    everything = Everything(client)
+    for _ in range(ENOUGH):
+        everything.send()
+    database = database_of(client)
+    assert client.portal is not None
+    for pool in (database.to_read, database.to_write):
+        link = client.portal.call(pool.acquire)
+        link.driver.pgconn.exec_(b"DISCARD ALL")
+        client.portal.call(pool.release, link)
+    everything.send()
+    new_order(client, (everything.product, 1))
+    new_store(client)

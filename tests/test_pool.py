@@ -1,0 +1,239 @@
+"""The invariants of the pool: who holds a connection, for how long, and what happens on failure."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from orders_api.pool import ConnectionPool
+
+SIZE = 3
+
+
+class Server:
+    """A database that refuses new connections while it is told to."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self.pool = pool
+        self.opened = 0
+        self.refuses = False
+
+    def connect(self, *_: Any) -> None:
+        if self.refuses:
+            raise sqlite3.OperationalError("too many clients")
+        self.opened += 1
+
+
+@asynccontextmanager
+async def served(folder: Path, seconds: float = 60) -> AsyncIterator[Server]:
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{folder / 'orders.db'}", pool_size=SIZE, max_overflow=0
+    )
+    server = Server(ConnectionPool(engine, SIZE, seconds))
+    event.listen(engine.sync_engine, "do_connect", server.connect)
+    try:
+        yield server
+    finally:
+        await server.pool.close_idle()
+        assert engine.pool.checkedout() == 0, "a connection is lost"  # type: ignore[attr-defined]  # a QueuePool
+        await engine.dispose()
+
+
+Check = Callable[[Server], Awaitable[None]]
+
+
+@pytest.fixture
+def checked(tmp_path: Path) -> Callable[..., None]:
+    def run(check: Check, **options: Any) -> None:
+        async def main() -> None:
+            async with served(tmp_path, **options) as server:
+                await check(server)
+
+        asyncio.run(main())
+
+    return run
+
+
+async def settle() -> None:
+    """Let all other tasks come as far as they can without a connection of somebody else."""
+    for _ in range(100):
+        await asyncio.sleep(0.001)
+
+
+def test_connection_released_last_is_taken_first(checked: Callable[..., None]) -> None:
+    async def check(server: Server) -> None:
+        pool = server.pool
+        links = [await pool.acquire() for _ in range(SIZE)]
+        for link in links:
+            await pool.release(link)
+        assert [await pool.acquire() for _ in range(SIZE)] == links[::-1]
+        assert server.opened == SIZE
+        for link in links:
+            await pool.release(link)
+
+    checked(check)
+
+
+def test_no_more_than_its_size_are_open_and_turns_are_in_order(
+    checked: Callable[..., None],
+) -> None:
+    async def check(server: Server) -> None:
+        pool = server.pool
+        links = [await pool.acquire() for _ in range(SIZE)]
+        served: list[int] = []
+
+        async def use(number: int) -> None:
+            link = await pool.acquire()
+            served.append(number)
+            await pool.release(link)
+
+        tasks = [asyncio.create_task(use(number)) for number in range(5)]
+        await settle()
+        assert served == []
+        for link in links:
+            await pool.release(link)
+        await asyncio.gather(*tasks)
+        assert served == [0, 1, 2, 3, 4]
+        assert server.opened == SIZE
+
+    checked(check)
+
+
+def test_idle_connections_serve_while_new_ones_are_refused(checked: Callable[..., None]) -> None:
+    async def check(server: Server) -> None:
+        pool = server.pool
+        link = await pool.acquire()
+        await pool.release(link)
+        server.refuses = True
+        for _ in range(2 * SIZE):
+            assert await pool.acquire() is link
+            await pool.release(link)
+
+    checked(check)
+
+
+def test_who_is_refused_takes_what_is_released_next(checked: Callable[..., None]) -> None:
+    async def check(server: Server) -> None:
+        pool = server.pool
+        link = await pool.acquire()
+        server.refuses = True
+        waiting = [asyncio.create_task(pool.acquire()) for _ in range(SIZE)]
+        await settle()
+        assert not any(task.done() for task in waiting)
+        for task in waiting:
+            await pool.release(link)
+            assert await task is link
+        await pool.release(link)
+        server.refuses = False
+        links = [await pool.acquire() for _ in range(SIZE)]
+        assert server.opened == SIZE
+        for link in links:
+            await pool.release(link)
+
+    checked(check)
+
+
+def test_who_is_refused_tries_again_when_another_one_is_closed(
+    checked: Callable[..., None],
+) -> None:
+    async def check(server: Server) -> None:
+        pool = server.pool
+        broken = await pool.acquire()
+        server.refuses = True
+        task = asyncio.create_task(pool.acquire())
+        await settle()
+        server.refuses = False
+        broken.connection.invalidate()
+        await pool.release(broken)
+        await pool.release(await task)
+
+    checked(check)
+
+
+def test_refusal_is_raised_when_there_is_nothing_to_wait_for(checked: Callable[..., None]) -> None:
+    async def check(server: Server) -> None:
+        pool = server.pool
+        server.refuses = True
+        for _ in range(2 * SIZE):
+            with pytest.raises(OperationalError):
+                await pool.acquire()
+        server.refuses = False
+        links = [await pool.acquire() for _ in range(SIZE)]
+        for link in links:
+            await pool.release(link)
+
+    checked(check)
+
+
+def test_broken_connection_takes_all_idle_ones_with_it(checked: Callable[..., None]) -> None:
+    async def check(server: Server) -> None:
+        pool = server.pool
+        links = [await pool.acquire() for _ in range(SIZE)]
+        for link in links[1:]:
+            await pool.release(link)
+        links[0].connection.invalidate()
+        await pool.release(links[0])
+        assert all(link.connection.closed for link in links)
+        await pool.release(await pool.acquire())
+        assert server.opened == SIZE + 1
+
+    checked(check)
+
+
+def test_wait_has_an_end(checked: Callable[..., None]) -> None:
+    async def check(server: Server) -> None:
+        pool = server.pool
+        links = [await pool.acquire() for _ in range(SIZE)]
+        with pytest.raises(TimeoutError):
+            await pool.acquire()
+        for link in links:
+            await pool.release(link)
+        assert await pool.acquire() in links
+        await pool.release(links[-1])
+
+    checked(check, seconds=0.5)
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_cancelled_task_loses_nothing(checked: Callable[..., None], refuses: bool) -> None:
+    """Wherever it is: it waits for its turn, for a new connection, or for one to be released."""
+
+    async def check(server: Server) -> None:
+        pool = server.pool
+        for steps in range(40):
+            await pool.close_idle()
+            server.refuses = False
+            links = [await pool.acquire() for _ in range(SIZE - 1)]
+            server.refuses = refuses
+
+            async def use() -> None:
+                link = await pool.acquire()
+                try:
+                    await asyncio.sleep(0)
+                finally:
+                    await pool.release(link, roll_back=True)
+
+            tasks = [asyncio.create_task(use()) for _ in range(3)]
+            for step in range(steps):
+                await asyncio.sleep(0.0002)
+                if step == steps // 2:
+                    await pool.release(links.pop())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for link in links:
+                await pool.release(link)
+            server.refuses = False
+            links = await asyncio.gather(*(pool.acquire() for _ in range(SIZE)))
+            assert len(set(links)) == SIZE
+            for link in links:
+                await pool.release(link)
+
+    checked(check)
