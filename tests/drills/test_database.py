@@ -71,6 +71,45 @@ def test_restart_of_the_database(cluster: Cluster, address: str, mode: str) -> N
     check(ledger, cluster.execute(WHOLE))
 
 
+def test_no_connections_left(tmp_path: Path) -> None:
+    """Other clients have all connections but a few of the server's, then none, then give way."""
+    cluster = Cluster("-c max_connections=14 -c superuser_reserved_connections=0").make()
+    try:
+        migrate(Settings(database_url=cluster.url).url)
+
+        async def drill(address: str) -> Ledger:
+            async with Load(address) as load:
+                await load.acknowledged(50)
+                others: list[psycopg.AsyncConnection] = []
+                while len(others) < 100:
+                    try:
+                        others.append(await psycopg.AsyncConnection.connect(cluster.url))
+                    except psycopg.OperationalError:
+                        # All of the server's die, and not one can be opened again.
+                        await others[0].execute(
+                            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                            " WHERE application_name = 'orders-api'"
+                        )
+                        if len(others) == 14:
+                            break
+                        await asyncio.sleep(0.05)
+                await asyncio.sleep(1)
+                for other in others:
+                    await other.close()
+                await asyncio.sleep(1)
+                refused = load.ledger.statuses[503]
+                await load.acknowledged(100)
+                assert load.ledger.statuses[503] == refused
+            return load.ledger
+
+        with running_server(tmp_path, DATABASE_URL=cluster.url) as address:
+            ledger = asyncio.run(drill(address))
+        check_answers(ledger)
+        check(ledger, cluster.execute(WHOLE))
+    finally:
+        cluster.remove()
+
+
 def test_database_that_hangs(cluster: Cluster, address: str) -> None:
     async def drill() -> Ledger:
         async with Load(address) as load:
