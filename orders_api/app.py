@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import files
+from typing import Any
 
 import fastapi_offline
 import sqlalchemy.exc
@@ -36,6 +37,11 @@ from orders_api.settings import Settings
 
 DESCRIPTION = """
 Browse products that many stores offer, and order any number of them from any number of stores.
+
+What is not valid HTTP is refused before any operation sees it, with 400
+(`urn:orders-api:malformed`), and a request line with headers of more than 32768 bytes with 431
+(`urn:orders-api:head-too-large`). Both are problem details, as all errors are, and end the
+connection.
 """
 
 
@@ -161,6 +167,7 @@ class RequestContext:
         async def limited_receive() -> Message:
             nonlocal received
             message = await receive()
+            self.check_refusal(state)
             received += len(message.get("body", b""))
             self.check_size(scope, received)
             return message
@@ -170,9 +177,14 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", tag)]
+                if b"upgrade" in headers or method == "CONNECT":
+                    # uvicorn reads the body of such a request as the next request. `orders-api
+                    # serve` does not, and lets no such header through.
+                    message["headers"].append((b"connection", b"close"))
             return send(message)
 
         try:
+            self.check_refusal(state)
             check_path(scope["path"])
             if b"content-length" in headers:
                 self.check_size(scope, int(headers[b"content-length"]))
@@ -187,6 +199,11 @@ class RequestContext:
         finally:
             if log.isEnabledFor(logging.INFO):
                 log_request(scope, status, time.perf_counter() - started)
+
+    def check_refusal(self, state: dict[str, Any]) -> None:
+        """Raise the problem that the server's protocol has found."""
+        if "refusal" in state:
+            raise state["refusal"]
 
     def check_size(self, scope: Scope, size: int) -> None:
         if size > self.max_body_bytes and size > (

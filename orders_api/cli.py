@@ -39,7 +39,6 @@ def serve(
     import uvicorn
 
     from orders_api.logs import uvicorn_config
-    from orders_api.protocol import OnePacketProtocol
     from orders_api.settings import Settings
 
     settings = Settings()
@@ -56,7 +55,7 @@ def serve(
         log_level=settings.log_level.lower(),
         log_config=uvicorn_config(settings),
         server_header=False,
-        http=OnePacketProtocol,
+        http="orders_api.protocol:HttpProtocol",  # not imported by what only watches workers
         ws="none",  # an Upgrade is ignored, as RFC 9110 (7.8) allows, and HTTP goes on
     )
 

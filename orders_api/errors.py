@@ -139,6 +139,12 @@ TOO_MANY = Kind(
     "Too many failed sign-ins",
     "Too many failed sign-ins for this username: try again in 30 seconds.",
 )
+HEAD_TOO_LARGE = Kind(
+    "head-too-large",
+    431,
+    "Head too large",
+    "The request line and headers (or trailers) must not be larger than 32768 bytes.",
+)
 INTERNAL = Kind("internal", 500, "Internal error", "Something went wrong on the server.")
 UNAVAILABLE = Kind("unavailable", 503, "Try again later", "The database does not answer right now.")
 NOT_MIGRATED = Kind("not-migrated", 503, "Schema not migrated", MIGRATE_HINT)

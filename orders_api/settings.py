@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     trust_local: bool = True
     """Whether requests from the machine itself need no sign-in."""
 
+    max_head_bytes: Annotated[int, Field(ge=1024, le=2**20)] = 32 * 1024
+    """Of the request line and the headers together; counted by the server of `orders-api serve`."""
+
     max_body_bytes: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1024 * 1024
 
     max_import_bytes: Annotated[int, Field(ge=0, le=2**40)] = 100 * 1024 * 1024

@@ -6,13 +6,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 
 COMMAND = Path(sys.executable).parent / "orders-api"
+SERVE = (COMMAND, "serve")
 
 
 def free_port() -> int:
@@ -34,14 +35,16 @@ def create_user(folder: Path, environment: dict[str, str]) -> None:
 
 
 @contextmanager
-def running_server(folder: Path, *options: str, **environment: str) -> Iterator[str]:
+def running_server(
+    folder: Path, *options: str, command: Sequence[str | Path] = SERVE, **environment: str
+) -> Iterator[str]:
     """Run `orders-api serve` in `folder` until the block ends, and give its address."""
     address = f"http://127.0.0.1:{free_port()}"
     log = folder / "server.log"
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            [COMMAND, "serve", "--port", address.rpartition(":")[2], *options],
+            [*command, "--port", address.rpartition(":")[2], *options],
             cwd=folder,
             env=os.environ | environment,
             stdout=output,

@@ -146,6 +146,7 @@ PROBLEMS = {
     405: "method-not-allowed",
     412: "precondition-failed",
     413: "too-large",
+    431: "head-too-large",
     415: "unsupported-media-type",
     422: "invalid",
 }
@@ -163,8 +164,6 @@ class Row:
     headers: tuple[tuple[str, str], ...] = ()
     wire: bytes = b""
     problem: str = ""
-    by_server: bool = False
-    """Whether the HTTP server refuses it, because it is not HTTP: no application sees it."""
 
 
 def short(text: str) -> str:
@@ -216,7 +215,7 @@ def queries(status: int, path: str, *texts: str) -> Iterator[Row]:
 
 def not_http(name: str, *lines: str) -> Row:
     """Bytes that are no HTTP request."""
-    return Row(name, 400, wire="\r\n".join([*lines, "", ""]).encode("latin-1"), by_server=True)
+    return Row(name, 400, wire="\r\n".join([*lines, "", ""]).encode("latin-1"))
 
 
 def cursors(path: str, *texts: str) -> Iterator[Row]:
@@ -448,7 +447,7 @@ TABLE = [
     *queries(422, "/users", "username=ada", "login=ada"),
     *queries(422, "/health", "x=1"),
     *queries(422, "/stores/{storeId}", "limit=1"),
-    *queries(422, "/stores", "&".join(f"a{n}" for n in range(10_000)), "a" * 60_000),
+    *queries(422, "/stores", "&".join(f"a{n}" for n in range(5000)), "a" * 30_000),
     *queries(200, "/stores", "", "&&", "q=", "q=%FF", "q=%ED%A0%80", "q=a;b", "q=%", "q=%zz"),
     # Paths.
     *(wire(404, f"GET {path}") for path in (
@@ -456,12 +455,12 @@ TABLE = [
         "/stores/../stores", "/stores/%2e%2e/stores", "/..%2f..%2fetc%2fpasswd", "/%00",
         "/%FF", "/%", "/stores%00", "/stores%20", "/stores;a=1", "/stores\\", "/stores%3Flimit=0", "/docs/static/..%2f..%2fapp.py",
         "/docs/static/%00", "/docs/static/" + "a" * 5000, "/docs/static/" + "a/" * 5000,
-        "/" + "a" * 60_000, "/" + "%E2%82%AC" * 5000, "/" + "/" * 10_000, "*",
+        "/" + "a" * 30_000, "/" + "%E2%82%AC" * 3000, "/" + "/" * 10_000, "*",
         f"/stores/{KEY}", f"/stores/{KEY.upper()}", f"/stores%2F{KEY}", f"/products/{KEY}",
         f"/orders/{KEY}", f"/coupons/{KEY}", f"/users/{KEY}", "/todos/2147483647")),
     *(wire(422, f"GET {path}") for path in (
         *(f"/{resource}/{key}" for resource in ("stores", "products", "orders", "coupons", "users")
-          for key in ("7", "%FF", f"{KEY}0", f"%20{KEY}", "..", "a" * 60_000)),
+          for key in ("7", "%FF", f"{KEY}0", f"%20{KEY}", "..", "a" * 30_000)),
         *(f"/todos/{key}" for key in ("0", "-1", "2147483648", "9223372036854775808", MANY, "9" * 5000,
                                       "a", "1.5", "1e0", "0x1", "%FF", "%D9%A1", "true")))),
     # No route matches a control character.
@@ -475,7 +474,7 @@ TABLE = [
     # Methods.
     *(wire(405, start) for start in (
         "PUT /stores", "DELETE /stores", "PATCH /stores/", "TRACE /stores",
-        "CONNECT /stores", "PROPFIND /stores", "QUERY /stores", "POST /stores/{storeId}", "POST /health",
+        "PROPFIND /stores", "QUERY /stores", "POST /stores/{storeId}", "POST /health",
         "PATCH /orders/{orderId}", "PUT /orders/{orderId}", "DELETE /orders/{orderId}", "GET /token",
         "PUT /users/{userId}", "DELETE /todos", "POST /openapi.json", "TRACE /", "POST /docs",
         "POST /docs/static/favicon.png", "DELETE /products/import", "GET /products/import",
@@ -489,15 +488,17 @@ TABLE = [
     wire(404, "GET /nope", "X-Request-ID: a", "X-Request-ID: b"),
     *(wire(404, "GET /nope", line) for line in (
         "Accept: text/html", "Accept: \xff;q=x", "Accept-Encoding: br;q=x", "Cookie: \xff=;;=",
-        "Range: bytes=0-0", "Content-Type: \xff", "Expect: nonsense", "X-A: " + "a" * 60_000,
+        "Range: bytes=0-0", "Content-Type: \xff", "Expect: nonsense", "X-A: " + "a" * 30_000,
         "X-Forwarded-For: ,,[::", "X-Forwarded-Proto: javascript", "Upgrade: h2c\r\nConnection: upgrade")),
-    *(wire(404, "GET /nope", host=host) for host in ("", "[", "a b", "a?b", "\xff", "a:99999999", "a/b#c")),
+    *(wire(404, "GET /nope", host=host) for host in ("", "a:99999999", "a_b", "[::1]", "%")),
+    *(wire(400, "GET /nope", host=host) for host in (
+        "[", "a b", "a?b", "\xff", "a/b#c", "a:b", "localhost@evil.example", "localhost, a", "[::1",
+        "localhost\r\nHost: localhost")),
     *(wire(401, "GET /orders", host=host) for host in (
-        "", "evil.example", "localhost@evil.example", "localhost:99999", "localhost.", "localhost, a",
-        "[::1", "127.1", "\xff", "localhost\r\nHost: localhost")),
+        "", "evil.example", "localhost:99999", "localhost.", "127.1", "[::]")),
     *(wire(401, "GET /orders", line) for line in (
         "Authorization: Bearer x", "Authorization: bEARER \xff", "Authorization: Bearer a b",
-        "Authorization: Bearer " + "a" * 60_000, "Authorization: Bearer ' OR 1=1 --",
+        "Authorization: Bearer " + "a" * 30_000, "Authorization: Bearer ' OR 1=1 --",
         "Authorization: Bearer x\r\nAuthorization: Basic y", "Origin: null", "Origin: https://evil.example",
         "Origin: http://localhost:1", "Sec-Fetch-Site: cross-site", "Forwarded: for=127.0.0.1",
         "X-Forwarded-For: 127.0.0.1", "X-Forwarded-Host: localhost", "X-Forwarded-: a")),
@@ -512,7 +513,7 @@ TABLE = [
       for tag in ("", '"', '"x"', 'W/"', "**", '*, "x"', ", ,", "\xff", '"' * 9999)),
     wire(304, "GET /stores/{storeId}", "If-None-Match: *"),
     *(sent(201, "POST /todos", '{"task": "A"}', JSON_TYPE, ("Prefer", f"tx=rollback{more}"), name=f"Prefer: {more}")
-      for more in ("", "," * 60_000, ', a="b', ', "' + "\\" * 60_000, "; a=\xff", ", tx=commit")),
+      for more in ("", "," * 30_000, ', a="b', ', "' + "\\" * 30_000, "; a=\xff", ", tx=commit")),
     # Sizes: what is too large is refused by what it says of itself, or else when it is.
     wire(413, "POST /stores", "Content-Length: 10000000000"),
     wire(413, "POST /nope", "Content-Length: 1048577", "Expect: 100-continue"),
@@ -521,6 +522,8 @@ TABLE = [
     wire(422, "POST /stores", "Content-Type: application/json", "Transfer-Encoding: chunked",
          content=b"1;a=b\r\n{\r\n1\r\n}\r\n0\r\nA: b\r\n\r\n"),
     wire(422, "POST /stores", "X-HTTP-Method-Override: GET"),
+    wire(431, f"GET /{'a' * 33_000}"),
+    wire(431, "GET /", f"X-A: {'a' * 33_000}"),
     # Parts of files are not given: the whole is.
     *(wire(404, "GET /docs/static/nope", f"Range: {value}") for value in ("nonsense", "bytes=9-1")),
     # Other protocols on the same port: not spoken here, so HTTP goes on.
@@ -538,6 +541,8 @@ TABLE = [
             "HTTP/9.9": ["GET / HTTP/9.9"],
             "lower-case method": ["get / HTTP/1.1"],
             "unknown method": ["STEAL / HTTP/1.1"],
+            "no Host": ["GET / HTTP/1.1"],
+            "CONNECT": ["CONNECT /stores HTTP/1.1", "Host: localhost"],
             "CONNECT to elsewhere": ["CONNECT evil.example:80 HTTP/1.1", "Host: localhost"],
             "no path": ["GET  HTTP/1.1"],
             "relative path": ["GET stores HTTP/1.1"],
@@ -545,7 +550,6 @@ TABLE = [
             "NUL in path": ["GET /\0 HTTP/1.1"],
             "bytes in path": ["GET /\xff HTTP/1.1"],
             "bytes in query": ["GET /stores?q=\xff HTTP/1.1"],
-            "path of 100 kB": [f"GET /{'a' * 100_000} HTTP/1.1"],
             "URL without host": ["GET http:///stores HTTP/1.1"],
             "header without colon": ["GET / HTTP/1.1", "Host"],
             "header without name": ["GET / HTTP/1.1", ": a"],
@@ -588,9 +592,6 @@ def test_hostile_request_has_its_answer_and_changes_nothing(server: Server, row:
     new_lines = server.log()[logged:]
     assert "Traceback" not in new_lines
     assert SECRET not in new_lines
-    if row.by_server:
-        assert answer.body == b"Invalid HTTP request received."
-        return
     assert re.fullmatch(r"[!-~]{1,128}", answer.headers["x-request-id"])
     assert len(answer.body) < 5000  # a whole input is never sent back
     assert SECRET.encode() not in answer.body

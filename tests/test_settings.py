@@ -19,6 +19,7 @@ def test_defaults_need_nothing_to_be_set() -> None:
         "database_timeout": 4.0,
         "api_prefix": "",
         "log_level": "INFO",
+        "max_head_bytes": 32768,
         "max_body_bytes": 1048576,
     }
     settings = Settings()
