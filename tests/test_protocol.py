@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
@@ -24,11 +25,28 @@ class Transport(asyncio.Transport):
     def writelines(self, parts: Any) -> None:
         self.write(b"".join(parts))
 
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def write_eof(self) -> None:
+        pass
+
     def is_closing(self) -> bool:
         return self.is_closed
 
     def close(self) -> None:
         self.is_closed = True
+
+
+def connected(app: Any) -> tuple[HttpProtocol, Transport]:
+    config = Config(app, http=HttpProtocol, access_log=False)
+    config.load()
+    protocol, transport = HttpProtocol(config, ServerState(), {}), Transport()
+    protocol.connection_made(transport)
+    return protocol, transport
 
 
 def written(*parts: bytes, request: bytes = REQUEST) -> tuple[list[bytes], bool]:
@@ -44,11 +62,7 @@ def written(*parts: bytes, request: bytes = REQUEST) -> tuple[list[bytes], bool]
             await asyncio.sleep(0)
 
     async def run() -> tuple[list[bytes], bool]:
-        config = Config(app, http=HttpProtocol, access_log=False)
-        config.load()
-        transport = Transport()
-        protocol = HttpProtocol(config, ServerState(), {})
-        protocol.connection_made(transport)
+        protocol, transport = connected(app)
         protocol.data_received(request)
         for _ in range(20):
             await asyncio.sleep(0)
@@ -57,6 +71,53 @@ def written(*parts: bytes, request: bytes = REQUEST) -> tuple[list[bytes], bool]
         return transport.written, transport.is_closed
 
     return asyncio.run(run())
+
+
+def test_all_requests_learn_that_the_connection_is_lost() -> None:
+    """Also the one that is answered while others wait, and those are not begun."""
+    paths, told = [], []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        paths.append(scope["path"])
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(50):
+            await send({"type": "http.response.body", "body": b"part", "more_body": True})
+            await asyncio.sleep(0)
+        told.append(await receive())
+
+    async def run() -> None:
+        protocol, transport = connected(app)
+        protocol.data_received(REQUEST + REQUEST.replace(b"/", b"/second", 1))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        written = list(transport.written)
+        transport.close()
+        protocol.connection_lost(ConnectionResetError())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert transport.written == written
+
+    asyncio.run(run())
+    assert (paths, told) == (["/"], [{"type": "http.disconnect"}])
+
+
+@pytest.mark.parametrize("received", [b"", b"GET / HT", REQUEST])
+def test_shutdown_waits_for_no_client(received: bytes) -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def run() -> bool:
+        protocol, transport = connected(app)
+        protocol.data_received(received)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        protocol.shutdown()
+        protocol.connection_lost(None)
+        return transport.is_closed
+
+    assert asyncio.run(run())
 
 
 def test_head_and_body_are_written_together() -> None:
