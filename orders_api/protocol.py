@@ -23,7 +23,7 @@ from orders_api.errors import HEAD_TOO_LARGE, MALFORMED, Kind, Problem
 from orders_api.settings import Settings
 
 SLICE = 8192  # bytes given to the parser at once, so that an endless head is noticed early
-LINGER = 10  # seconds in which a client that is still sending may read the last response
+LINGER = 5  # seconds in which a client that is still sending may read the last response
 
 # A host's name or address and perhaps a port (RFC 3986); it may be empty.
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")
