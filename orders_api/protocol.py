@@ -12,8 +12,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import httptools
@@ -36,25 +35,24 @@ def max_head_bytes() -> int:
     return Settings().max_head_bytes
 
 
-class Reading(Enum):
-    """The part of a message that the next byte belongs to."""
-
-    NOTHING = 0
-    HEAD = 1
-    BODY = 2
+@lru_cache
+def is_host(value: bytes) -> bool:
+    return HOST.fullmatch(value) is not None
 
 
 class HttpProtocol(HttpToolsProtocol):
-    reading = Reading.NOTHING
+    """A connection of a client; uvicorn makes one for each, and calls it when something arrives."""
+
     running: RequestResponseCycle | None = None
-    has_refused = False
+    is_in_body = False
     unfinished = 0
     """Bytes read since the last message, head or piece of a body ended."""
+    ignores_input = False
 
     # --- The connection -----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        self.coalescing = CoalescingTransport(transport, self.is_client_sending)
+        self.coalescing = CoalescingTransport(transport, self.stop_reading)
         joined: Any = self.coalescing
         super().connection_made(joined)
 
@@ -65,15 +63,14 @@ class HttpProtocol(HttpToolsProtocol):
             self.running.disconnected = True
             self.running.message_event.set()
         super().connection_lost(exc)
-        self._unset_keepalive_if_required()
         self.coalescing.finish()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's says that it is None
         """Keep the connection until all is answered that a client sent before it shut its side."""
-        if self.reading is Reading.BODY:
-            self.refuse(MALFORMED, "The body ended before it was complete.")
         self.coalescing.is_read = True
         self.coalescing.flush()  # what is still held, before the transport closes itself
+        if self.is_in_body:
+            self.refuse(MALFORMED, "The body ended before it was complete.")
         if self.coalescing.is_closing() or self.cycle is None or self.cycle.response_complete:
             return False
         self.cycle.keep_alive = False
@@ -85,16 +82,19 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             super().shutdown()
 
-    def is_client_sending(self) -> bool:
-        return self.has_refused or self.reading is not Reading.NOTHING or self.flow.read_paused
+    def stop_reading(self) -> bool:
+        """Ignore what the client still sends, and return whether it may be about to."""
+        may_send = self.ignores_input or self.is_in_body or self.unfinished or self.flow.read_paused
+        self.ignores_input = True
+        return bool(may_send)
 
     # --- What is read -------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if self.has_refused or self.transport.is_closing():
+        if self.ignores_input:
             return
         self._unset_keepalive_if_required()
-        rest = memoryview(data)
+        rest = data if len(data) <= SLICE else memoryview(data)
         while rest:
             size = min(SLICE, max_head_bytes() - self.unfinished)
             if not size:
@@ -131,23 +131,19 @@ class HttpProtocol(HttpToolsProtocol):
         lines += [b"%b:%b" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.reading = Reading.HEAD
-
     def on_headers_complete(self) -> None:
-        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise ValueError("CONNECT is for proxies")
             return  # data_received reads this head again, without `Upgrade`
         self.check_head()
         super().on_headers_complete()
         self.headers = []  # for trailers, which are none of the scope's headers
-        self.reading = Reading.BODY
+        self.is_in_body = True
         self.unfinished = 0
 
     def check_head(self) -> None:
         """Raise ValueError for what the parser lets pass and RFC 9112 does not (2.3, 3.2)."""
-        if self.parser.should_upgrade():
-            raise ValueError("CONNECT is for proxies")
         version = self.parser.get_http_version()
         hosts = [value for name, value in self.headers if name == b"host"]
         if version == "1.0":
@@ -158,13 +154,13 @@ class HttpProtocol(HttpToolsProtocol):
             raise ValueError("there must be a Host header")
         if len(hosts) > 1:
             raise ValueError("there must be only one Host header")
-        if absolute := ABSOLUTE.fullmatch(self.url):
+        if not self.url.startswith(b"/") and (absolute := ABSOLUTE.fullmatch(self.url)):
             # The Host header is ignored, even where it says something else.
             hosts = [absolute["authority"]]
             self.url = b"/" + absolute["rest"].removeprefix(b"/")
             others = [header for header in self.headers if header[0] != b"host"]
             self.headers[:] = [(b"host", hosts[0]), *others]
-        if hosts and not HOST.fullmatch(hosts[0]):
+        if hosts and not is_host(hosts[0]):
             raise ValueError("the Host must be a name or an address, and perhaps a port")
 
     def on_body(self, body: bytes) -> None:
@@ -172,10 +168,10 @@ class HttpProtocol(HttpToolsProtocol):
         self.unfinished = 0
 
     def on_message_complete(self) -> None:
-        if self.parser.should_upgrade():
-            return
+        if not self.is_in_body:
+            return  # the head is read again
         super().on_message_complete()
-        self.reading = Reading.NOTHING
+        self.is_in_body = False
         self.unfinished = 0
 
     # --- What is answered ---------------------------------------------------------------------
@@ -189,8 +185,8 @@ class HttpProtocol(HttpToolsProtocol):
 
         RequestContext raises the problem, in place of handing out the (rest of the) body.
         """
-        self.has_refused = True
-        if self.reading is not Reading.BODY:
+        self.ignores_input = True
+        if not self.is_in_body:
             self.parser = self.new_parser()
             self.parser.feed_data(b"GET / HTTP/1.0\r\n\r\n")
             self.cycle.scope |= {"method": "-", "path": "-", "raw_path": b"-"}  # for the log
@@ -212,9 +208,9 @@ class CoalescingTransport:
     has not read yet. So a client that is still sending may do so for some time (RFC 9112, 9.6).
     """
 
-    def __init__(self, transport: asyncio.Transport, is_client_sending: Callable[[], bool]) -> None:
+    def __init__(self, transport: asyncio.Transport, stop_reading: Callable[[], bool]) -> None:
         self._transport = transport
-        self._is_client_sending = is_client_sending
+        self._stop_reading = stop_reading
         self._held = b""
         self._lingering: asyncio.TimerHandle | None = None
         self.is_read = False
@@ -226,7 +222,8 @@ class CoalescingTransport:
     def write(self, data: bytes) -> None:
         if self._held:
             held, self._held = self._held, b""
-            self._transport.writelines((held, data))
+            if not self.is_closing():
+                self._transport.writelines((held, data))
         elif data:
             self._held = data
             asyncio.get_running_loop().call_soon(self.flush)
@@ -242,7 +239,7 @@ class CoalescingTransport:
     def close(self) -> None:
         if self.is_closing():
             return
-        if self.is_read or not self._is_client_sending():
+        if not self._stop_reading() or self.is_read:
             self.finish()
             return
         self.flush()

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
 HOST = "Host: localhost"
 JSON = "Content-Type: application/json"
 
@@ -102,8 +100,19 @@ class Server:
                 connection.shutdown(socket.SHUT_WR)
             return answers(read_all(connection), method)
 
+    def todos(self) -> list[Any]:
+        (answer,) = self.exchange(get("/todos?limit=200"))
+        return list(answer.json())
+
     def tasks(self) -> list[str]:
-        return [row["task"] for row in httpx2.get(f"{self.address}/todos?limit=200").json()]
+        return [row["task"] for row in self.todos()]
+
+    def is_healthy(self) -> bool:
+        (answer,) = self.exchange(get("/health"))
+        return answer.body == b'{"status":"ok"}'
+
+    def clear(self) -> None:
+        self.exchange(b"".join(request(f"DELETE /todos/{t['todoId']}", HOST) for t in self.todos()))
 
     def lines_of(self, answer: Answer) -> list[Any]:
         """Return what is logged of a request, once there is any: its line follows its answer."""
