@@ -60,7 +60,7 @@ def test_client_that_leaves_anywhere_leaves_nothing_half_done(server: Server, le
     """A request that came whole is carried out or not, one that did not is not."""
     chance = random.Random(leave)
     for attempt in range(40):
-        name = f"{attempt} "
+        name = f"{leave} {attempt} "
         requests = [todo(f"{name}a"), chunked(f"{name}b"), get(SCRIPT), todo(f"{name}c")]
         sent = b"".join(requests)
         end = chance.randrange(len(sent))
@@ -73,6 +73,7 @@ def test_client_that_leaves_anywhere_leaves_nothing_half_done(server: Server, le
                  if end >= len(b"".join(requests[:limit]))]  # fmt: skip
         kept = [row for row in server.tasks() if row.startswith(name)]
         assert kept == whole[: len(kept)]
+    server.exchange(todo("last"))  # by its answer those before it have ended, and can be cleared
 
 
 def test_requests_that_wait_are_not_carried_out_when_the_client_is_gone(server: Server) -> None:
