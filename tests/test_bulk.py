@@ -288,6 +288,7 @@ def test_export_of_nothing_has_the_names_of_the_columns(url: str) -> None:
     assert done(url, "export", "coupons", "--format", "csv") == columns
 
 
+@pytest.mark.slow
 def test_reader_that_leaves_ends_the_export_quietly(url: str) -> None:
     done(url, "demo", "--size", "2000")
     result = subprocess.run(
@@ -400,6 +401,7 @@ def test_wrong_usage_is_explained(arguments: list[str], complaint: str) -> None:
 # --- On a terminal -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_progress_is_shown_on_a_terminal_only(url: str, tmp_path: Path) -> None:
     file = tmp_path / "stores.jsonl"
     file.write_text(lines(STORE, STORE, {}))

@@ -80,6 +80,7 @@ def test_help_and_completion_import_nothing_that_takes_long() -> None:
     assert "orders_api.cli" in modules.stdout.split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "completions"),
     [
@@ -157,6 +158,7 @@ def test_serve_does_not_start_on_a_sqlite_file_that_it_cannot_use() -> None:
     assert result.stderr == "The database could not be migrated: unable to open database file.\n"
 
 
+@pytest.mark.slow
 def test_port_in_use_ends_the_server(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = subprocess.run(
@@ -264,6 +266,7 @@ def test_shell_fails_as_python_does(tmp_path: Path) -> None:
     assert (done.exit_code, type(done.exception)) == (1, ZeroDivisionError)
 
 
+@pytest.mark.slow
 def test_shell_prompts_on_a_terminal(tmp_path: Path) -> None:
     terminal, end = pty.openpty()
     environment = os.environ | {"DATABASE_URL": f"sqlite:///{tmp_path}/orders.db", "TERM": "dumb"}
@@ -287,6 +290,7 @@ def free_ports(count: int) -> list[int]:
         return [taken.getsockname()[1] for taken in sockets]
 
 
+@pytest.mark.slow
 def test_every_way_to_start_makes_the_sqlite_database_even_all_at_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/orders.db"
     uvicorn_main = [sys.executable, "-m", "uvicorn", "orders_api.main:app"]

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.live import COMMAND, create_user, running_server
 
 PROGRAM = """
@@ -46,6 +48,7 @@ assert refused.errors[0].pointer == "/items/0/quantity"
 """
 
 
+@pytest.mark.slow
 def test_generated_client_creates_and_reads_an_order(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

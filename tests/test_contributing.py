@@ -30,9 +30,12 @@ NAMES = ("authorization", "migrations", "openapi", "readme", "service")
 FILES = [f"tests/test_{name}.py" for name in NAMES]
 CONCERNED = "every_operation or leads_an_index or openapi or endpoint or diagram or root_says"
 
-pytestmark = pytest.mark.skipif(
-    "/reviews" in DOCUMENT["paths"], reason="CONTRIBUTING.md has been followed here already"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "/reviews" in DOCUMENT["paths"], reason="CONTRIBUTING.md has been followed here already"
+    ),
+]
 
 
 def section(heading: str) -> str:

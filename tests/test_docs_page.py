@@ -16,9 +16,12 @@ from tests.browser import CHROMIUM, Tab, new_tab, running_browser
 from tests.live import COMMAND, running_server
 from tests.samples import STORE
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

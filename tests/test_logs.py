@@ -206,6 +206,7 @@ def test_terminal_gets_text_unless_told_otherwise(
 UVICORN = [sys.executable, "-m", "uvicorn", "orders_api.main:app"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("log_format", "workers"), [("text", "1"), ("json", "2")])
 def test_server_writes_one_format(tmp_path: Path, log_format: str, workers: str) -> None:
     with running_server(tmp_path, "--workers", workers, LOG_FORMAT=log_format) as server:
@@ -213,6 +214,7 @@ def test_server_writes_one_format(tmp_path: Path, log_format: str, workers: str)
     check_log((tmp_path / "server.log").read_text().splitlines()[1:], log_format)
 
 
+@pytest.mark.slow
 def test_server_that_uvicorn_starts_writes_the_same(tmp_path: Path) -> None:
     port = str(free_port())
     with (

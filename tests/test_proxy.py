@@ -19,9 +19,10 @@ from tests.samples import STORE, Json
 from tests.sessions import blocks
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-pytestmark = pytest.mark.skipif(
-    NGINX is None, reason="needs nginx (Debian: apt-get install nginx-light)"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(NGINX is None, reason="needs nginx (Debian: apt-get install nginx-light)"),
+]
 
 # All that it writes is in its folder, and its patience is short.
 CONFIGURATION = """

@@ -107,6 +107,7 @@ def test_wrong_value_ends_the_start_with_one_sentence(
     assert capsys.readouterr() == ("", f"{sentence}\n")
 
 
+@pytest.mark.slow
 def test_server_with_a_wrong_setting_says_so_and_nothing_else() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "uvicorn", "orders_api.main:app"],

@@ -29,6 +29,8 @@ from tests.test_indexes import Work
 
 README = (ROOT / "README.md").read_text()
 
+pytestmark = pytest.mark.slow  # it starts a server of its own
+
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 INDEXES = {"ix_products_name_description_trgm", "ix_stores_name_trgm"}
 BEFORE = "b806e64d9c02"
