@@ -14,7 +14,7 @@ from tests.bench import __main__ as bench
 from tests.bench import load, report
 from tests.bench.load import Operation
 from tests.conftest import ROOT, Postgres
-from tests.live import running_server
+from tests.live import local_server
 
 NAMES = ["GET a product", "GET 50 products", "GET order, 3 lines", "POST order, 3 lines"]
 SEEN = {"requests_per_second", "median_ms", "p99_ms", "failures"}
@@ -22,7 +22,7 @@ SEEN = {"requests_per_second", "median_ms", "p99_ms", "failures"}
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_server(tmp_path_factory.mktemp("bench")) as address:
+    with local_server(tmp_path_factory.mktemp("bench")) as address:
         yield address
 
 

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from orders_api.app import create_app
 from orders_api.settings import Settings
 from tests.conftest import Statements, database_of, local_client
-from tests.live import running_server
+from tests.live import local_server
 from tests.samples import STORE, Json, new_order, new_product, new_store, problem
 
 LINES = {"content-type": "application/jsonl"}
@@ -210,7 +210,7 @@ def test_others_write_while_a_slow_client_sends(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     """Nothing of an import is in a transaction before its last line is there."""
-    with running_server(tmp_path, **environment) as address, httpx2.Client(base_url=address) as web:
+    with local_server(tmp_path, **environment) as address, httpx2.Client(base_url=address) as web:
         store = web.post("/stores", json=STORE).json()
 
         def slowly() -> Iterator[bytes]:
@@ -241,7 +241,7 @@ def test_locked_database_is_503_and_no_connection_is_lost(
 ) -> None:
     settings = {"DATABASE_URL": f"sqlite:///{tmp_path}/orders.db"} | environment
     settings |= {"DATABASE_TIMEOUT": "0.5", "DATABASE_POOL_SIZE": "1"}
-    with running_server(tmp_path, **settings) as address, httpx2.Client(base_url=address) as web:
+    with local_server(tmp_path, **settings) as address, httpx2.Client(base_url=address) as web:
         store = web.post("/stores", json=STORE).json()
         line = json.dumps(product(store, "A"))
         with locked(settings["DATABASE_URL"]):

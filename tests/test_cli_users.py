@@ -7,10 +7,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from orders_api.cli import app
-from orders_api.database import migrate
-from orders_api.settings import Settings
 from tests.conftest import Postgres
-from tests.live import running_server
+from tests.live import local_server
 
 PASSWORD = "correct horse"
 
@@ -22,10 +20,7 @@ def url(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> st
         return f"sqlite:///{tmp_path}/orders.db"
     if Postgres.server is None:
         pytest.skip("TEST_DATABASE_URL has no second database")
-    name = f"cli_{abs(hash(request.node.name))}"
-    url = Postgres.create(name)
-    migrate(Settings(database_url=url).url)
-    return url
+    return Postgres.create_migrated(request.function.__name__)
 
 
 def run(url: str, *arguments: str, text: str | None = None) -> Result:
@@ -36,7 +31,7 @@ def test_created_user_signs_in_until_the_tokens_are_revoked(url: str, tmp_path: 
     result = run(url, "create-user", "Ada", "--password-stdin", text=f"{PASSWORD}\r\n")
     assert (result.exit_code, result.output) == (0, "Ada may sign in from now on.\n")
     settings = {"DATABASE_URL": url, "TRUST_LOCAL": "false"}
-    with running_server(tmp_path, **settings) as address:
+    with local_server(tmp_path, **settings) as address:
         form = {"username": "ada", "password": PASSWORD}
         token = httpx2.post(f"{address}/token", data=form).json()["access_token"]
         headers = {"Authorization": f"Bearer {token}"}

@@ -189,12 +189,14 @@ def test_subtotal_less_discount_is_always_the_total(
         assert amounts["subtotal"] - amounts["discount"] == amounts["total"]
 
 
+@pytest.mark.slow
 def test_300_orders_at_once_share_100_redemptions(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     check_race(environment, tmp_path)
 
 
+@pytest.mark.slow
 def test_300_orders_at_once_share_100_redemptions_under_serializable(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -22,7 +22,6 @@ import pytest
 import sqlalchemy
 from sqlmodel import SQLModel
 
-from orders_api.database import migrate
 from orders_api.models import SignInFailures
 from orders_api.settings import Settings
 from tests.conftest import Postgres
@@ -121,9 +120,8 @@ def server(
     elif Postgres.server is None:
         pytest.skip("there is no PostgreSQL that could give a database of its own")
     else:
-        database_url = Postgres.create("hostile")
+        database_url = Postgres.create_migrated("hostile")
         driver = "postgresql+psycopg"
-        migrate(Settings(database_url=database_url).url)
     url = Settings(database_url=database_url).url.set(drivername=driver)
     engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
     with (

@@ -13,7 +13,7 @@ import yaml  # type: ignore[import-untyped]  # PyYAML brings no types
 
 from orders_api.settings import Settings
 from tests.conftest import ROOT
-from tests.live import running_server
+from tests.live import local_server
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 REQUIREMENTS = (ROOT / "requirements.txt").read_text("utf-8")
@@ -47,7 +47,7 @@ def test_image_installs_only_hashed_requirements_and_runs_without_privileges() -
 @pytest.mark.parametrize("prefix", ["", "/v1/"])
 def test_health_check_passes_only_while_the_server_lives(tmp_path: Path, prefix: str) -> None:
     (check,) = re.findall(r"^HEALTHCHECK .*CMD (.+)$", DOCKERFILE, re.MULTILINE)
-    with running_server(tmp_path, API_PREFIX=prefix.rstrip("/")) as address:
+    with local_server(tmp_path, API_PREFIX=prefix.rstrip("/")) as address:
         check = check.replace("http://127.0.0.1:8000", address)
         command = [sys.executable, *json.loads(check)[1:]]
         environment = os.environ | {"API_PREFIX": prefix}

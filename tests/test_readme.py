@@ -18,7 +18,7 @@ from sqlmodel import SQLModel
 from orders_api.app import create_app
 from orders_api.settings import Settings
 from tests.conftest import ROOT
-from tests.live import create_user, running_server
+from tests.live import create_user, local_server, running_server
 from tests.samples import STORE
 from tests.sessions import blocks, check_session, steps
 
@@ -44,12 +44,14 @@ SIGNING_IN = section("Signing in")
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 
 
+@pytest.mark.slow
 @needs_curl
 def test_sessions_print_what_the_readme_shows(environment: dict[str, str], tmp_path: Path) -> None:
     with running_server(tmp_path, **environment) as address:
         check_session(README.replace(SIGNING_IN, ""), address, tmp_path, environment)
 
 
+@pytest.mark.slow
 @needs_curl
 def test_session_of_a_user_prints_what_the_readme_shows(
     environment: dict[str, str], tmp_path: Path
@@ -170,7 +172,7 @@ def test_server_that_trusts_nobody_asks_all_who_come_through_a_proxy_for_a_token
 ) -> None:
     create_user(tmp_path, environment)
     with (
-        running_server(tmp_path, TRUST_LOCAL="false", **environment) as server,
+        local_server(tmp_path, TRUST_LOCAL="false", **environment) as server,
         reverse_proxy(server) as proxy,
     ):
         form = {"username": "ada", "password": "correct horse"}
@@ -184,7 +186,7 @@ def test_server_that_trusts_its_machine_knows_a_proxy_by_its_headers_alone(
     tmp_path: Path,
 ) -> None:
     with (
-        running_server(tmp_path) as server,
+        local_server(tmp_path) as server,
         reverse_proxy(server) as silent,
         reverse_proxy(server, **{"X-Forwarded-For": "192.0.2.1"}) as usual,
         reverse_proxy(server, Forwarded="for=192.0.2.1") as standard,
@@ -197,7 +199,7 @@ def test_server_that_trusts_its_machine_knows_a_proxy_by_its_headers_alone(
 
 def test_next_page_is_where_the_proxy_says_that_the_server_is(tmp_path: Path) -> None:
     proxied = {"Host": "api.example", "X-Forwarded-Proto": "https"}
-    with running_server(tmp_path) as server, reverse_proxy(server, **proxied) as proxy:
+    with local_server(tmp_path) as server, reverse_proxy(server, **proxied) as proxy:
         for _ in range(2):
             assert httpx2.post(f"{server}/stores", json=STORE).status_code == 201
         link = httpx2.get(f"{proxy}/stores?limit=1").links["next"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 
 from tests.conftest import ROOT
-from tests.live import running_server
+from tests.live import local_server
 from tests.samples import Json
 
 HEAD, *REQUESTS = re.split(
@@ -39,7 +39,7 @@ def test_every_request_is_answered_as_its_title_says(
         )
 
     assert variables["host"] == "http://localhost:8000"
-    with running_server(tmp_path, **environment) as variables["host"]:
+    with local_server(tmp_path, **environment) as variables["host"]:
         for text in REQUESTS:
             request = REQUEST.fullmatch(text)
             assert request, text

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from orders_api.app import create_app
 from orders_api.settings import Settings
 from tests.conftest import local_client
-from tests.live import running_server
+from tests.live import local_server
 from tests.resources import RESOURCES
 from tests.samples import STORE
 
@@ -86,7 +86,7 @@ def test_page_links_to_all_that_root_names(prefix: str, slash: str) -> None:
 def test_commands_of_the_page_work(tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("needs curl")
-    with running_server(tmp_path, API_PREFIX="/v1") as server:
+    with local_server(tmp_path, API_PREFIX="/v1") as server:
         html = httpx2.get(f"{server}/v1/", headers={"accept": BROWSER}).text
         (commands,) = re.findall(r"<pre>(.*?)</pre>", html, re.DOTALL)
         script = f"set -e\nalias curl='curl --silent'\n{unescape(commands)}"
