@@ -93,7 +93,7 @@ which take the database or the server away under load (-m drill -s). -m '' runs 
 exchanges: deque[str] = deque(maxlen=5)
 """The last requests of the test, and their answers."""
 
-sent: deque[str] = deque(maxlen=30)
+sent: deque[str] = deque(maxlen=15)
 """The last statements of the test."""
 
 
@@ -113,7 +113,7 @@ def shown(body: bytes) -> str:
 
 
 def record_statement(_connection: Any, _cursor: Any, text: str, *_: Any) -> None:
-    sent.append(text)
+    sent.append(" ".join(text.split()))
 
 
 @pytest.hookimpl(tryfirst=True)
