@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 Json = dict[str, Any]
 
 
@@ -47,6 +45,8 @@ def remarks(result: Json) -> Iterator[str]:
 
 def draw(result: Json, baseline: Json | None, path: Path) -> None:
     """Draw how near to the limit each operation comes."""
+    from matplotlib.figure import Figure  # takes half a second, which few have use for
+
     operations = result["operations"]
     figure = Figure(figsize=(9, 1.2 + 0.75 * len(operations)), layout="constrained")
     axes = figure.subplots()
