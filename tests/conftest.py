@@ -8,6 +8,7 @@ Whole folders are divided among as many processes as there are cores, each with 
 own. Named files are run by one process, as it takes longer to start others.
 """
 
+import gc
 import os
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -26,7 +27,7 @@ from sqlmodel import SQLModel
 
 from orders_api import security
 from orders_api.app import create_app
-from orders_api.database import Database
+from orders_api.database import Database, migrate
 from orders_api.settings import Settings
 from tests.postgres import WORKER, wait_for_postgres
 from tests.postgres import Postgres as Postgres
@@ -88,6 +89,10 @@ Left out: tests that start servers, browsers or copies of the project (-m slow),
 which take the database or the server away under load (-m drill -s). -m '' runs all."""
 
 
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what is there now stays: garbage is looked for in what the tests make
+
+
 # --- Failures -----------------------------------------------------------------------------
 
 exchanges: deque[str] = deque(maxlen=5)
@@ -147,6 +152,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database that the tests share; `client` leaves no rows in it."""
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database without rows, to copy."""
+    file = tmp_path_factory.mktemp("migrated") / "orders.db"
+    migrate(Settings(database_url=f"sqlite:///{file}").url)
+    return file
 
 
 @pytest.fixture

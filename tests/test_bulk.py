@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 from collections import Counter
 from decimal import Decimal
@@ -24,9 +25,16 @@ EMPTY_STORE = {"domain": None, "phone": None, "email": None}
 
 
 @pytest.fixture
-def url(database_url: str, tmp_path: Path, client: TestClient) -> str:  # noqa: ARG001 - it cleans up
+def url(
+    database_url: str,
+    client: TestClient,  # noqa: ARG001 - it cleans up
+    migrated_file: Path,
+    tmp_path: Path,
+) -> str:
     """An empty database that a command can open too."""
-    return f"sqlite:///{tmp_path}/orders.db" if database_url == "sqlite://" else database_url
+    if database_url != "sqlite://":
+        return database_url
+    return f"sqlite:///{shutil.copy(migrated_file, tmp_path)}"
 
 
 def run(url: str, *arguments: object, text: str | bytes = "") -> Result:

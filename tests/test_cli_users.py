@@ -1,5 +1,6 @@
 """`orders-api create-user` and `revoke-tokens`, on both databases."""
 
+import shutil
 from pathlib import Path
 
 import httpx2
@@ -14,10 +15,12 @@ PASSWORD = "correct horse"
 
 
 @pytest.fixture
-def url(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+def url(
+    database_url: str, migrated_file: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> str:
     """A database of its own, migrated."""
     if database_url == "sqlite://":
-        return f"sqlite:///{tmp_path}/orders.db"
+        return f"sqlite:///{shutil.copy(migrated_file, tmp_path)}"
     if Postgres.server is None:
         pytest.skip("TEST_DATABASE_URL has no second database")
     return Postgres.create_migrated(request.function.__name__)
