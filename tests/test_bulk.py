@@ -137,7 +137,7 @@ def test_product_may_name_its_store(url: str, store: Json) -> None:
 
 # --- What is refused -----------------------------------------------------------------------
 
-BAD_LINES = [
+BAD_LINES: list[tuple[str, str, str | bytes, str]] = [
     ("products", "jsonl", '{"storeId": "ID", "name": "A", "price": 1',
      "is not valid JSON (column 76)"),
     ("products", "jsonl", '[1]', "must be a JSON object"),
@@ -174,25 +174,25 @@ BAD_LINES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("kind", "form", "content", "reason"), BAD_LINES, ids=[row[3][:40] for row in BAD_LINES]
-)
 def test_bad_line_is_named_with_the_reason(
-    url: str, store: Json, kind: str, form: str, content: str | bytes, reason: str
+    url: str, store: Json, subtests: pytest.Subtests
 ) -> None:
     done(url, "import", "products", "-", text=lines(product("Taken")))
-    raw = content.encode() if isinstance(content, str) else content
-    raw = raw.replace(b"OTHER", OTHER_ID.encode()).replace(b'"ID"', f'"{STORE_ID}"'.encode())
-    raw = raw.replace(b"\nID", f"\n{STORE_ID}".encode())
     before = exported(url, "products"), exported(url, "stores"), exported(url, "coupons")
-    result = run(url, "import", kind, "-", "--format", form, text=raw)
-    number = raw.rstrip(b"\n").count(b"\n") + 1
-    assert (result.exit_code, result.stdout, result.stderr.splitlines()) == (
-        *(1, ""),
-        [f"<stdin>:{number}: {reason}", "Nothing is imported, because of 1 bad line."],
-    )
-    assert before == (exported(url, "products"), exported(url, "stores"), exported(url, "coupons"))
     assert before[1] == [store]
+    for kind, form, content, reason in BAD_LINES:
+        raw = content.encode() if isinstance(content, str) else content
+        raw = raw.replace(b"OTHER", OTHER_ID.encode()).replace(b'"ID"', f'"{STORE_ID}"'.encode())
+        raw = raw.replace(b"\nID", f"\n{STORE_ID}".encode())
+        with subtests.test(reason):
+            result = run(url, "import", kind, "-", "--format", form, text=raw)
+            number = raw.rstrip(b"\n").count(b"\n") + 1
+            assert (result.exit_code, result.stdout, result.stderr.splitlines()) == (
+                *(1, ""),
+                [f"<stdin>:{number}: {reason}", "Nothing is imported, because of 1 bad line."],
+            )
+            after = exported(url, "products"), exported(url, "stores"), exported(url, "coupons")
+            assert after == before
 
 
 UNREADABLE = [

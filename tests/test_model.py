@@ -10,6 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from fastapi.testclient import TestClient
 from hypothesis import Phase, settings
 from hypothesis.stateful import (
@@ -459,7 +460,8 @@ def totals_of(lines: list[Json], percent_off: int) -> list[Json]:
     return totals
 
 
-def test_answers_are_those_of_the_model_whatever_happens(client: TestClient) -> None:
+@pytest.mark.parametrize("examples", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_answers_are_those_of_the_model_whatever_happens(client: TestClient, examples: int) -> None:
     class ModelOfClient(Model):
         def __init__(self) -> None:
             super().__init__(client)
@@ -467,7 +469,7 @@ def test_answers_are_those_of_the_model_whatever_happens(client: TestClient) -> 
     run_state_machine_as_test(
         ModelOfClient,
         settings=settings(
-            max_examples=12,
+            max_examples=examples,
             stateful_step_count=40,
             derandomize=True,
             deadline=None,
