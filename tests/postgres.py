@@ -22,7 +22,8 @@ from uuid import uuid4
 
 import psycopg
 
-WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+# Removed, since what the tests start are no workers.
+WORKER = os.environ.pop("PYTEST_XDIST_WORKER", None)
 """The name that pytest-xdist gives to this process; None if it gives out work, or does it all."""
 
 # What a crash of this machine would lose is of no interest.

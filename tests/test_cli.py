@@ -80,16 +80,27 @@ def test_help_and_completion_import_nothing_that_takes_long() -> None:
     assert "orders_api.cli" in modules.stdout.split()
 
 
+COMPLETIONS = [
+    ("exp", "export"),
+    ("import p", "products"),
+    ("import products FILE --format ", "csv json jsonl"),
+    ("demo --s", "--size --seed"),
+]
+
+
+@pytest.mark.parametrize(("words", "completions"), COMPLETIONS)
+def test_words_are_completed(words: str, completions: str) -> None:
+    """Where a shell asks for it, as below."""
+    result = run(
+        _ORDERS_API_COMPLETE="complete_bash",
+        COMP_WORDS=f"orders-api {words}",
+        COMP_CWORD=str(len(words.split(" "))),
+    )
+    assert (result.stdout.split(), result.exit_code) == (completions.split(), 0)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("words", "completions"),
-    [
-        ("exp", "export"),
-        ("import p", "products"),
-        ("import products FILE --format ", "csv json jsonl"),
-        ("demo --s", "--size --seed"),
-    ],
-)
+@pytest.mark.parametrize(("words", "completions"), COMPLETIONS)
 def test_shell_completes_words(words: str, completions: str) -> None:
     """What a press of the tab key does in bash, which has read what --show-completion prints."""
     script = f"""

@@ -30,12 +30,9 @@ NAMES = ("authorization", "migrations", "openapi", "readme", "service")
 FILES = [f"tests/test_{name}.py" for name in NAMES]
 CONCERNED = "every_operation or leads_an_index or openapi or endpoint or diagram or root_says"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        "/reviews" in DOCUMENT["paths"], reason="CONTRIBUTING.md has been followed here already"
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    "/reviews" in DOCUMENT["paths"], reason="CONTRIBUTING.md has been followed here already"
+)
 
 
 def section(heading: str) -> str:
@@ -62,14 +59,15 @@ class Copy:
         assert done.returncode == 0, f"{command}\n{done.stdout}"
         return done.stdout
 
-    def follow(self, heading: str) -> None:
+    def follow(self, heading: str, runs: bool = True) -> None:
         """Write and run what the blocks of a section show, in the file that is named last."""
         file = self.folder
         for prose, language, block in BLOCK.findall(section(heading)):
             for name in re.findall(r"`([\w/]+\.\w+)`", prose):
                 file = self.folder / name
             if language == "sh":
-                self.run(block)
+                if runs:
+                    self.run(block)
             elif language == "diff":
                 insert(file, block)
             elif file.exists():
@@ -85,6 +83,16 @@ def insert(file: Path, diff: str) -> None:
     text = file.read_text("utf-8")
     assert text.count(before) == 1, f"{file.name} does not have these lines once:\n{before}"
     file.write_text(text.replace(before, "".join(line[1:] for line in lines)), "utf-8")
+
+
+def test_blocks_to_write_fit_into_their_files(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", *IGNORED))
+    copy = Copy(folder, {})
+    for heading in ("The model", "The routes", "The tests", "The README and the OpenAPI document"):
+        copy.follow(heading, runs=False)
+    for name in NEW:
+        compile((folder / name).read_text("utf-8"), name, "exec")
 
 
 @pytest.fixture
@@ -105,6 +113,7 @@ def copy(tmp_path: Path) -> Copy:
     return copy
 
 
+@pytest.mark.slow
 def test_new_resource_passes_the_tests_of_all_resources(copy: Copy, tmp_path: Path) -> None:
     for heading in ("The model", "The routes", "The migration"):
         copy.follow(heading)

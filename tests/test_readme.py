@@ -44,6 +44,14 @@ SIGNING_IN = section("Signing in")
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 
 
+@needs_curl
+def test_first_session_prints_what_the_readme_shows(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with local_server(tmp_path, **environment) as address:
+        check_session(section("A first session with curl"), address, tmp_path, environment)
+
+
 @pytest.mark.slow
 @needs_curl
 def test_sessions_print_what_the_readme_shows(environment: dict[str, str], tmp_path: Path) -> None:
