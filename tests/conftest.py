@@ -71,6 +71,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
+    if not Postgres.can_be_shared():
+        raise pytest.UsageError(ALONE)
     node.workerinput["postgres"] = Postgres.share(node.gateway.id)
 
 
@@ -80,10 +82,13 @@ def pytest_terminal_summary(
 ) -> Generator[None]:
     yield  # what pytest says itself comes first
     terminalreporter.write_line(f"Databases: {Postgres.description}")
+    if not Postgres.can_be_shared():
+        terminalreporter.write_line(ALONE)
     if config.option.markexpr == DEFAULT:
         terminalreporter.write_line(LEFT_OUT)
 
 
+ALONE = "One process, because the role of TEST_DATABASE_URL may not create databases."
 LEFT_OUT = """\
 Left out: tests that start servers, browsers or copies of the project (-m slow), and drills,
 which take the database or the server away under load (-m drill -s). -m '' runs all."""
