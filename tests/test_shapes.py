@@ -1,8 +1,53 @@
+"""Out classes as rows and as objects. Their SQL is in test_statements.py."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
 import pytest
 from sqlmodel import SQLModel
 
 from orders_api import models
-from orders_api.shapes import table_of
+from orders_api.models import (
+    OrderDetail,
+    OrderItemOut,
+    OrderOut,
+    OrderTotalOut,
+    ProductDetail,
+    StoreOut,
+)
+from orders_api.shapes import plan_of, rows_of, table_of
+
+KEYS = [UUID(int=n) for n in range(1, 5)]
+STORE = StoreOut(
+    name="Corner Books",
+    city="Lisbon",
+    country="Portugal",
+    currency="EUR",
+    street="Rua Garrett 73",
+    zipcode="1200-203",
+    store_id=KEYS[0],
+)
+PRODUCT = ProductDetail(
+    name="Atlas", price=Decimal("19.99"), store_id=KEYS[0], product_id=KEYS[1], store=STORE
+)
+TOTALS = [
+    OrderTotalOut(
+        currency=currency, subtotal=Decimal(2), discount=Decimal("0.5"), total=Decimal("1.5")
+    )
+    for currency in ("EUR", "USD")
+]
+ITEM = OrderItemOut(
+    line=1, name="Atlas", unit_price=Decimal(1), currency="EUR", quantity=2, product=PRODUCT
+)
+DATE = datetime(2026, 11, 20, tzinfo=UTC)
+ORDER = OrderDetail(
+    order_id=KEYS[2], date=DATE, coupon_code="PIOTR", totals=TOTALS[:1], items=[ITEM]
+)
+
+
+# --- Tables -------------------------------------------------------------------------------
 
 
 def test_each_out_class_leads_to_its_table() -> None:
@@ -19,3 +64,109 @@ def test_each_out_class_leads_to_its_table() -> None:
 def test_class_that_shows_no_table_leads_to_none(shape: type[SQLModel]) -> None:
     with pytest.raises(TypeError, match=shape.__name__):
         table_of(shape)
+
+
+# --- Reading ------------------------------------------------------------------------------
+
+
+def columns(one: SQLModel) -> list[Any]:
+    """Return the values of an object's own columns, in the order of its class."""
+    members = [getattr(one, name) for name in type(one).model_fields]
+    return [value for value in members if not isinstance(value, SQLModel | list)]
+
+
+def check_same(objects: list[Any], expected: list[Any]) -> None:
+    assert objects == expected
+    assert [one.model_dump_json() for one in objects] == [e.model_dump_json() for e in expected]
+
+
+def test_row_becomes_an_object() -> None:
+    check_same(plan_of(StoreOut).objects([columns(STORE)]), [STORE])
+
+
+def test_columns_of_a_nested_object_follow() -> None:
+    row = columns(PRODUCT) + columns(STORE)
+    check_same(plan_of(ProductDetail).objects([row, row]), [PRODUCT, PRODUCT])
+
+
+def test_values_are_made_pythons_where_the_database_has_others() -> None:
+    row = [str(v) if isinstance(v, UUID | Decimal) else v for v in columns(PRODUCT)]
+    plan = plan_of(ProductDetail)
+    loads = [
+        {UUID: UUID, Decimal: Decimal}.get(type(value))
+        for value in columns(PRODUCT) + columns(STORE)
+    ]
+    row += [str(v) if isinstance(v, UUID) else v for v in columns(STORE)]
+    check_same(plan.objects([row], tuple(loads)), [PRODUCT])
+
+
+def test_rows_of_lists_come_into_the_objects_that_they_belong_to() -> None:
+    """Parents come first in their order, then the children of all."""
+    first, second, third = (
+        OrderOut(order_id=key, date=DATE, totals=totals)
+        for key, totals in ((KEYS[3], TOTALS), (KEYS[2], TOTALS[1:]), (KEYS[1], []))
+    )
+    nothing = [None] * len(columns(TOTALS[0]))
+    empty = [None] * len(columns(first))
+    rows = [[0, 0, one.order_id, *columns(one), *nothing] for one in (first, second, third)]
+    rows += [
+        [1, place, key, *empty, *columns(total)]
+        for place, key, total in (
+            (1, first.order_id, TOTALS[0]),
+            (1, second.order_id, TOTALS[1]),
+            (2, first.order_id, TOTALS[1]),
+        )
+    ]
+    check_same(plan_of(OrderOut).objects(rows), [first, second, third])
+
+
+def test_no_rows_are_no_objects() -> None:
+    for shape in (StoreOut, ProductDetail, OrderOut, OrderDetail):
+        assert plan_of(shape).objects([]) == []
+
+
+def test_each_statement_has_the_columns_that_its_objects_are_made_of() -> None:
+    for one, own in ((STORE, 10), (PRODUCT, 5 + 10), (ORDER, 5 + 4 + 5 + 5 + 10)):
+        plan = plan_of(type(one))
+        query = plan.select(order=[plan.key.key])
+        in_front = 3 if plan.children else 0  # the list, the place and the parent's key
+        assert len(query.exported_columns) == in_front + own
+
+
+# --- Inserting ----------------------------------------------------------------------------
+
+
+def test_object_without_lists_is_one_row() -> None:
+    [(table, [row])] = rows_of(PRODUCT)
+    assert table.name == "products"
+    assert row == {
+        "version": 1,
+        "name": "Atlas",
+        "description": None,
+        "price": Decimal("19.99"),
+        "store_id": KEYS[0],
+        "product_id": KEYS[1],
+    }
+
+
+def test_rows_of_lists_have_the_key_of_their_parent_and_what_is_repeated_of_it() -> None:
+    (orders, totals, items) = rows_of(ORDER)
+    assert [(table.name, len(rows)) for table, rows in (orders, totals, items)] == [
+        ("orders", 1),
+        ("order_totals", 1),
+        ("order_items", 1),
+    ]
+    assert totals[1][0]["order_id"] == KEYS[2]
+    assert items[1] == [
+        {
+            "line": 1,
+            "name": "Atlas",
+            "unit_price": Decimal(1),
+            "currency": "EUR",
+            "quantity": 2,
+            "order_id": KEYS[2],
+            "product_id": KEYS[1],
+            "date": DATE,
+            "coupon_code": "PIOTR",
+        }
+    ]
