@@ -87,6 +87,7 @@ def test_no_more_is_prepared_than_psycopg_would() -> None:
                 assert await connection.fetch(b"SELECT %d" % n, []) == [(n,)]
         # One more is there until the next new statement has run.
         assert await prepared(connection) <= 4
+        # Nothing else tells how much is kept of statements that are not prepared yet.
         assert len(connection._prepared._counts) <= 3
 
     connected(check)
@@ -186,7 +187,7 @@ def test_connection_that_the_server_ends_is_closed(
     seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = 0
-    arrived = PostgresConnection._arrived
+    arrived = PostgresConnection._arrived  # what the event loop calls, and nothing else tells of
 
     def count(connection: PostgresConnection) -> None:
         nonlocal looks
