@@ -63,7 +63,9 @@ class Postgres:
     @classmethod
     def create(cls, name: str, template: str = EMPTY) -> str:
         """Make another database on the embedded server, empty unless it is a copy."""
-        name = f"{name[:40]}_{WORKER}_{next(cls._numbers)}".lower()  # at most 63 characters
+        name = (
+            f"{name[:40]}_{WORKER or 'main'}_{next(cls._numbers)}".lower()
+        )  # at most 63 characters
         with psycopg.connect(cls.server.get_uri(), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE {template}'.encode())
         return str(cls.server.get_uri(database=name))
