@@ -63,9 +63,8 @@ class Postgres:
     @classmethod
     def create(cls, name: str, template: str = EMPTY) -> str:
         """Make another database on the embedded server, empty unless it is a copy."""
-        name = (
-            f"{name[:40]}_{WORKER or 'main'}_{next(cls._numbers)}".lower()
-        )  # at most 63 characters
+        # A name has at most 63 characters.
+        name = f"{name[:40]}_{WORKER or 'main'}_{next(cls._numbers)}".lower()
         with psycopg.connect(cls.server.get_uri(), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE {template}'.encode())
         return str(cls.server.get_uri(database=name))
@@ -95,11 +94,12 @@ class Postgres:
         """Start the server of the wheel, and make an empty database."""
         cls.folder = Path(tempfile.mkdtemp(prefix="orders-api-tests-", dir=parent))
         atexit.register(cls.stop)
-        cls.server = _server(cls.folder, start=False)
-        cls.server.ensure_pgdata_inited()
+        server = _server(cls.folder, start=False)
+        server.ensure_pgdata_inited()
         with (cls.folder / "data" / "postgresql.conf").open("a") as configuration:
             configuration.write(SETTINGS)
-        cls.server.start()
+        server.start()
+        cls.server = server
         return cls.create("orders_test")
 
     @classmethod
@@ -107,7 +107,7 @@ class Postgres:
         """Migrate the database; on the embedded server it is the template from now on."""
         if cls.url is None:
             return
-        # Here, since it takes seconds, which the server uses to start.
+        # Not above: to import them takes seconds, in which the server starts.
         from orders_api.database import migrate
         from orders_api.settings import parse_database_url
 
