@@ -46,7 +46,8 @@ def create_user(folder: Path, environment: dict[str, str]) -> None:
 @contextmanager
 def local_server(folder: Path, **environment: str) -> Iterator[str]:
     """Serve as `orders-api serve` does in `folder` until the block ends; yield the address."""
-    port = free_port()
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
     served = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", f"sqlite:///{folder}/orders.db")
@@ -58,7 +59,7 @@ def local_server(folder: Path, **environment: str) -> Iterator[str]:
         # The logging of this process is pytest's.
         config = uvicorn.Config(create_app(Settings()), **options | {"log_config": None})
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
+    thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
         while not server.started:
