@@ -64,7 +64,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     wait_for_postgres()
     is_small = all(Path(argument.partition("::")[0]).is_file() for argument in config.args)
     is_shown = config.option.capture == "no" or config.option.collectonly
-    if is_small or is_shown or not Postgres.can_be_shared():
+    are_drills = config.option.markexpr == "drill"  # of which each takes the whole machine
+    if is_small or is_shown or are_drills or not Postgres.can_be_shared():
         return 0
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -91,7 +92,7 @@ def pytest_terminal_summary(
 ALONE = "One process, because the role of TEST_DATABASE_URL may not create databases."
 LEFT_OUT = """\
 Left out: tests that start servers, browsers or copies of the project (-m slow), and drills,
-which take the database or the server away under load (-m drill -s). -m '' runs all."""
+which take the database or the server away under load (-m drill). `.ci/run` runs all."""
 
 
 def pytest_collection_finish() -> None:

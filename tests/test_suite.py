@@ -71,6 +71,8 @@ def test_empty_tables_are_left_alone(client: TestClient, statements: Statements)
         (["tests/test_todos.py::test_to_do"], {}, False),
         (["tests"], {"capture": "no"}, False),
         (["tests"], {"collectonly": True}, False),
+        (["tests"], {"markexpr": "drill"}, False),
+        (["tests"], {"markexpr": "slow"}, True),
     ],
 )
 def test_folders_are_divided_among_workers(
@@ -81,7 +83,7 @@ def test_folders_are_divided_among_workers(
 ) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(Postgres, "can_be_shared", lambda: True)
-    option = SimpleNamespace(**{"capture": "fd", "collectonly": False} | options)
+    option = SimpleNamespace(**{"capture": "fd", "collectonly": False, "markexpr": ""} | options)
     config: Any = SimpleNamespace(args=arguments, option=option)
     assert (conftest.pytest_xdist_auto_num_workers(config) > 0) is are_divided
 
