@@ -66,7 +66,8 @@ def test_statements_are_those_that_were_reviewed(
     file = ROOT / "tests" / "sql" / f"{name}.sql"
     if os.environ.get("WRITE_SQL"):
         file.write_text("\n".join(sections), "utf-8")
-    assert sections == re.split(r"\n(?=-- )", file.read_text("utf-8"))
+    hint = "If that is meant: WRITE_SQL=1 uv run pytest tests/test_statements.py"
+    assert sections == re.split(r"\n(?=-- )", file.read_text("utf-8")), hint
 
 
 def laid_out(statement: str) -> str:
