@@ -34,6 +34,7 @@ from tests.postgres import Postgres as Postgres
 
 ROOT = Path(__file__).parent.parent
 DEFAULT = "not slow and not drill"
+MOST_WORKERS = 8  # each takes 250 MB, and seconds to start
 
 
 # --- The run ------------------------------------------------------------------------------
@@ -67,7 +68,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     are_drills = config.option.markexpr == "drill"  # of which each takes the whole machine
     if is_small or is_shown or are_drills or not Postgres.can_be_shared():
         return 0
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    has_affinity = hasattr(os, "sched_getaffinity")  # what a container may use
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return min(cores, MOST_WORKERS)
 
 
 @pytest.hookimpl(optionalhook=True)
