@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import indent
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -369,6 +371,22 @@ raise ZeroDivisionError
     with pytest.raises(ZeroDivisionError):
         migrate_to_another(project, url, upgrade)
     assert (schema(url), rows(url)) == before
+
+
+def test_migration_on_postgresql_waits_for_another(tmp_path: Path) -> None:
+    url = new_database("postgresql", tmp_path)
+    (key,) = re.findall(r"^LOCK = ([\d_]+)", (MIGRATIONS / "env.py").read_text(), re.MULTILINE)
+    waiting = """SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+    thread = Thread(target=migrate, args=[Settings(database_url=url).url])
+    with psycopg.connect(url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [int(key)])
+        thread.start()
+        while not other.execute(waiting).fetchall():
+            assert thread.is_alive(), "it does not wait"
+        assert rows(url) == {}
+    thread.join()
+    assert rows(url)["alembic_version"] == [f"('{HEAD}',)"]
 
 
 @pytest.mark.slow
