@@ -164,13 +164,24 @@ def test_many_rows_are_run() -> None:
 def test_interrupted_statement_is_cancelled_on_the_server(autocommit: bool) -> None:
     async def check(connection: PostgresConnection) -> None:
         for _ in range(2):
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
-                    await connection.fetch(b"SELECT pg_sleep(60)", [])
+            statement = asyncio.create_task(connection.fetch(b"SELECT pg_sleep(60)", []))
+            await until_it_sleeps(connection.info.backend_pid)
+            statement.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await statement
             await connection.rollback()
             assert await connection.fetch(b"SELECT 1", []) == [(1,)]
 
     connected(check, autocommit=autocommit)
+
+
+async def until_it_sleeps(process: int) -> None:
+    """Wait until the server runs `pg_sleep`: what is cancelled before runs on."""
+    query = "SELECT wait_event FROM pg_stat_activity WHERE pid = %s"
+    async with await psycopg.AsyncConnection.connect(Postgres.url or "", autocommit=True) as other:
+        event = None
+        while event != ("PgSleep",):
+            event = await (await other.execute(query, [process])).fetchone()
 
 
 def test_statements_of_psycopgs_own_run_in_between() -> None:
@@ -216,7 +227,7 @@ def test_statement_that_the_server_ends_has_its_error(autocommit: bool) -> None:
     async def check(connection: PostgresConnection) -> None:
         process = connection.info.backend_pid
         statement = asyncio.create_task(connection.fetch(b"SELECT pg_sleep(60)", []))
-        await asyncio.sleep(0.05)
+        await until_it_sleeps(process)
         async with await psycopg.AsyncConnection.connect(Postgres.url or "") as other:
             await other.execute("SELECT pg_terminate_backend(%s, 5000)", [process])
         with pytest.raises(psycopg.OperationalError):
