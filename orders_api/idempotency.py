@@ -112,14 +112,15 @@ TAKE = {
 }
 """By whether the database is SQLite; both have it in the same words."""
 
-FORGET = delete(IdempotencyKey).where(
-    col(IdempotencyKey.key_hash).in_(
-        select(col(IdempotencyKey.key_hash))
-        .where(col(IdempotencyKey.created) < bindparam("old"))
-        .limit(2)
-        .with_for_update(skip_locked=True)
-    )
+# Two of them. Within the condition PostgreSQL may search anew for each row, and so find them all.
+_old = (
+    select(col(IdempotencyKey.key_hash))
+    .where(col(IdempotencyKey.created) < bindparam("old"))
+    .limit(2)
+    .with_for_update(skip_locked=True)
+    .cte("old")
 )
+FORGET = delete(IdempotencyKey).where(col(IdempotencyKey.key_hash).in_(select(_old.c.key_hash)))
 FIND = select(
     col(IdempotencyKey.fingerprint),
     col(IdempotencyKey.status),

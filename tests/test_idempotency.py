@@ -3,14 +3,18 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from fastapi.testclient import TestClient
 from sqlmodel import func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from orders_api.app import create_app
 from orders_api.models import IdempotencyKey
-from tests.conftest import database_of
+from orders_api.settings import Settings
+from tests.conftest import Postgres, database_of, local_client
 from tests.samples import STORE, Json, new_coupon, new_product, new_user, problem, sign_in
 
 BODIES: dict[str, Json] = {
@@ -133,6 +137,26 @@ def test_key_is_forgotten_after_24_hours_and_removed(client: TestClient) -> None
     assert client.portal.call(count, client) == 3  # two old ones are gone
     client.post("/todos", json={"task": "B"}, headers=key("new"))
     assert client.portal.call(count, client) == 2
+
+
+# With these PostgreSQL looks for old keys once for each key that it compares.
+PLAN = ("hashjoin", "material", "sort", "hashagg", "indexscan", "indexonlyscan", "bitmapscan")
+
+
+@pytest.mark.skipif(Postgres.server is None, reason="needs a database of its own")
+def test_two_old_keys_are_removed_whatever_the_plan() -> None:
+    url = Postgres.create_migrated("plan")
+    name = urlsplit(url).path.strip("/")
+    with psycopg.connect(url, autocommit=True) as connection:
+        for kind in PLAN:
+            connection.execute(f'ALTER DATABASE "{name}" SET enable_{kind} = off'.encode())
+    with local_client(create_app(Settings(database_url=url))) as client:
+        assert client.portal is not None
+        for n in range(5):
+            client.post("/todos", json={"task": "A"}, headers=key(f"{n}"))
+        client.portal.call(let_time_pass, client, timedelta(hours=24, seconds=1))
+        client.post("/todos", json={"task": "A"}, headers=key("new"))
+        assert client.portal.call(count, client) == 4
 
 
 def test_password_cannot_be_guessed_from_what_is_kept(client: TestClient) -> None:
