@@ -59,6 +59,16 @@ def test_empty_tables_are_left_alone(client: TestClient, statements: Statements)
     assert [text.split()[0] for text in statements.texts] == ["SELECT"]
 
 
+def test_connections_that_the_application_keeps_do_not_lack_the_tests(client: TestClient) -> None:
+    database = database_of(client)
+    assert client.portal is not None
+    for kept in (database.to_write, database.to_read):
+        links = [client.portal.call(kept.take) for _ in range(1 if database.is_sqlite else 10)]
+        for link in links:
+            client.portal.call(kept.give, link)
+    client.portal.call(delete_all_rows, database)
+
+
 # --- Workers ------------------------------------------------------------------------------
 
 
