@@ -93,10 +93,12 @@ class ConnectionPool:
             elif self._keep:
                 link.connection.info[UNTRIED] = True
                 kept = link
+            else:
+                await greenlet_spawn(link.connection.close)
         finally:
             try:
                 if kept is None:
-                    await greenlet_spawn(_close, link.connection)
+                    await greenlet_spawn(_discard, link.connection)
             finally:
                 self._held -= 1
                 self._pass_on(kept)
@@ -114,9 +116,11 @@ class ConnectionPool:
     async def close_idle(self) -> None:
         """Close the connections that nobody holds."""
         while self._idle:
-            await greenlet_spawn(_close, self._idle.pop().connection)
+            await greenlet_spawn(_discard, self._idle.pop().connection)
 
 
-def _close(connection: Connection) -> None:
-    connection.invalidate()  # or SQLAlchemy's pool would keep it open
-    connection.close()
+def _discard(connection: Connection) -> None:
+    """Close a connection, which SQLAlchemy's pool would keep open otherwise."""
+    if not connection.closed:
+        connection.invalidate()
+        connection.close()

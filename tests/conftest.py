@@ -220,7 +220,7 @@ async def delete_all_rows(database: Database) -> None:
         pool = engine.pool
         assert isinstance(pool, QueuePool)
         if pool.checkedout() > pool.size() / 2:
-            await kept.drop()
+            await kept.close_idle()
     tables = {table.name: table for table in SQLModel.metadata.sorted_tables}
     filled = union_all(
         *(select(literal(name)).where(select(table).exists()) for name, table in tables.items())

@@ -161,19 +161,19 @@ def test_others_are_answered_and_write_while_bad_and_blank_lines_are_read(
 ) -> None:
     settings = {"DATABASE_POOL_SIZE": "1"} | environment
     with (
-        running_server(tmp_path, **settings) as address,
-        httpx2.Client(base_url=address) as web,
+        local_server(tmp_path, **settings) as address,
+        httpx2.Client(base_url=address, timeout=60) as web,
         httpx2.Client(base_url=address, timeout=300) as importer,
         ThreadPoolExecutor(1) as pool,
     ):
-        body = b"\n" * 1_000_000 + b"x\n" * 200_000
+        body = b"\n" * 500_000 + b"x\n" * 50_000
         path = "/products/import?skipBad=true"
         answer = pool.submit(importer.post, path, content=body, headers=LINES)
         others = 0
         while not answer.done():
             assert web.post("/todos", json={"task": "A"}).status_code == 201
             others += 1
-        assert answer.result().json()["skipped"] == 200_000
+        assert answer.result().json()["skipped"] == 50_000
         assert others > 10  # it was 1
 
 

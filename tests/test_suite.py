@@ -63,9 +63,9 @@ def test_connections_that_the_application_keeps_do_not_lack_the_tests(client: Te
     database = database_of(client)
     assert client.portal is not None
     for kept in (database.to_write, database.to_read):
-        links = [client.portal.call(kept.take) for _ in range(1 if database.is_sqlite else 10)]
+        links = [client.portal.call(kept.acquire) for _ in range(1 if database.is_sqlite else 10)]
         for link in links:
-            client.portal.call(kept.give, link)
+            client.portal.call(kept.release, link)
     client.portal.call(delete_all_rows, database)
 
 

@@ -101,7 +101,7 @@ class Server:
             return answers(read_all(connection), method)
 
     def todos(self) -> list[Any]:
-        (answer,) = self.exchange(get("/todos?limit=200"))
+        (answer,) = self.exchange(get("/todos?limit=200", "Connection: close"), ends=False)
         return list(answer.json())
 
     def tasks(self) -> list[str]:
