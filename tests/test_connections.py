@@ -46,8 +46,17 @@ def postgresql(database_url: str) -> Iterator[psycopg.Connection]:
 
 def end_all(postgresql: psycopg.Connection) -> None:
     """End the server's connections to the database, as its restart would."""
-    postgresql.execute(f"SELECT pg_terminate_backend(pid, 10000) {BACKENDS}")
-    assert postgresql.execute(f"SELECT count(*) {BACKENDS}").fetchone() == (0,)
+    ended = set(postgresql.execute(f"SELECT pid, pg_terminate_backend(pid) {BACKENDS}").fetchall())
+    wait_until_gone(postgresql, {process for process, _ in ended})
+
+
+def wait_until_gone(postgresql: psycopg.Connection, processes: set[int]) -> None:
+    for _ in range(10_000):
+        left = {process for (process,) in postgresql.execute(f"SELECT pid {BACKENDS}").fetchall()}
+        if not left & processes:
+            return
+        time.sleep(0.001)
+    raise AssertionError(f"connections are still open: {left & processes}")
 
 
 def warm_up(client: TestClient) -> None:
@@ -107,20 +116,19 @@ def test_connection_that_died_while_idle_costs_no_request(
 def test_all_idle_connections_are_closed_when_one_is_dead(
     client: TestClient, postgresql: psycopg.Connection
 ) -> None:
-    warm_up(client)
     assert client.portal is not None
-    pool = database_of(client).to_read
-    link = client.portal.call(pool.acquire)
-    before = set(postgresql.execute(f"SELECT pid {BACKENDS}").fetchall())
-    client.portal.call(pool.release, link)
-    process = link.driver.info.backend_pid
-    postgresql.execute("SELECT pg_terminate_backend(%s, 10000)", [process])
+    processes = set()
+    database = database_of(client)
+    for pool in (database.to_write, database.to_read):
+        links = [client.portal.call(pool.acquire) for _ in range(3)]
+        for link in links:
+            client.portal.call(pool.release, link)
+            process = link.driver.info.backend_pid
+            processes.add(process)
+    postgresql.execute("SELECT pg_terminate_backend(%s)", [process])  # the one to be taken first
+    wait_until_gone(postgresql, {process})
     assert client.get("/stores").status_code == 200
-    for _ in range(1000):  # the server takes a moment to see that they are closed
-        if not before & set(postgresql.execute(f"SELECT pid {BACKENDS}").fetchall()):
-            return
-        time.sleep(0.01)
-    raise AssertionError("connections that were idle are still open")
+    wait_until_gone(postgresql, processes)
 
 
 def test_commit_is_never_repeated(
@@ -157,18 +165,23 @@ ANEW = """
 """
 
 POSTGRESQL_CHANGES = [
-    "ALTER TABLE stores ADD COLUMN note varchar(10) NOT NULL DEFAULT 'a'",
-    "ALTER TABLE stores DROP COLUMN note",
-    "ALTER TABLE stores ALTER COLUMN city TYPE varchar(300)",
-    "ALTER TABLE stores ALTER COLUMN name TYPE text",
-    "ALTER TABLE products ALTER COLUMN price TYPE numeric(14, 2)",
-    "ALTER TABLE products ALTER COLUMN price TYPE double precision",
-    "ALTER TABLE products ALTER COLUMN price TYPE numeric(12, 2)",
-    "ALTER TABLE coupons ALTER COLUMN init_count TYPE bigint",
-    "ALTER TABLE coupons ALTER COLUMN code TYPE text",
-    "ALTER TABLE order_items ALTER COLUMN name TYPE text, ALTER COLUMN quantity TYPE bigint",
-    "ALTER TABLE users ALTER COLUMN username TYPE text",
-    "ALTER TABLE tokens ALTER COLUMN token_hash TYPE text",
+    """
+    ALTER TABLE stores ADD COLUMN note varchar(10) NOT NULL DEFAULT 'a';
+    ALTER TABLE products ALTER COLUMN price TYPE numeric(14, 2);
+    ALTER TABLE coupons ALTER COLUMN init_count TYPE bigint
+    """,
+    """
+    ALTER TABLE stores ALTER COLUMN city TYPE varchar(300), DROP COLUMN note;
+    ALTER TABLE products ALTER COLUMN price TYPE double precision;
+    ALTER TABLE order_items ALTER COLUMN name TYPE text, ALTER COLUMN quantity TYPE bigint;
+    ALTER TABLE users ALTER COLUMN username TYPE text
+    """,
+    """
+    ALTER TABLE stores ALTER COLUMN name TYPE text;
+    ALTER TABLE products ALTER COLUMN price TYPE numeric(12, 2);
+    ALTER TABLE coupons ALTER COLUMN code TYPE text;
+    ALTER TABLE tokens ALTER COLUMN token_hash TYPE text
+    """,
     "CREATE INDEX added ON products (description)",
     ANEW.format(table="idempotency_keys"),
 ]

@@ -79,9 +79,9 @@ def test_collisions_without_end_are_503_when_the_time_is_over_and_change_nothing
 
 
 def test_collisions_are_repeated_for_as_long_as_there_is_time(client: TestClient) -> None:
-    with Fault(client, "INSERT INTO stores", error("40001"), times=12) as fault:
+    with Fault(client, "INSERT INTO stores", error("40001"), times=7) as fault:
         assert client.post("/stores", json=STORE).status_code == 201
-    assert fault.met == 13
+    assert fault.met == 8
 
 
 def test_log_tells_how_many_attempts_a_request_took(

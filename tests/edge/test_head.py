@@ -90,6 +90,7 @@ def test_head_without_end_costs_little(tmp_path: Path) -> None:
         assert sum(process.cpu_times()[:2]) - processor < 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("running", ["asyncio"], indirect=True)  # it takes some seconds
 def test_client_that_never_stops_is_left_after_some_time(server: Server) -> None:
     with server.connect() as connection, suppress(ConnectionResetError, BrokenPipeError):

@@ -14,6 +14,8 @@ from tests.edge.wire import Server, chunked, get, todo
 from tests.live import create_user, free_port, running_server
 from tests.test_proxy import NGINX, running_nginx, wait_for
 
+pytestmark = pytest.mark.slow
+
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 PROXIES = [
     pytest.param("nginx", marks=pytest.mark.skipif(NGINX is None, reason="needs nginx")),

@@ -90,6 +90,7 @@ def test_after_what_is_not_served_nothing_is_read(
     assert server.tasks() == []
 
 
+@pytest.mark.slow
 def test_smuggled_request_is_not_carried_out_by_plain_uvicorn(tmp_path: Path) -> None:
     """There it is the application that ends the connection."""
     uvicorn = (Path(sys.executable).parent / "uvicorn", "orders_api.main:app")
@@ -122,6 +123,7 @@ class Post {
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("java") is None, reason="needs java")
 def test_http_client_of_java_can_post(server: Server, tmp_path: Path) -> None:
     (tmp_path / "Post.java").write_text(JAVA)
@@ -137,6 +139,7 @@ def curl_speaks_http2() -> bool:
     return "HTTP2" in subprocess.run(["curl", "-V"], capture_output=True, text=True).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not curl_speaks_http2(), reason="needs a curl that speaks HTTP/2")
 def test_curl_that_asks_for_http_2_can_post(server: Server) -> None:
     command = ["curl", "--silent", "--fail", "--http2", "--json", '{"task": "a"}']
