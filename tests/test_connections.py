@@ -215,7 +215,9 @@ def execute(url: str, statements: str) -> None:
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=60)) as connection:
             connection.executescript(statements)
     else:
-        with psycopg.connect(url, autocommit=True) as connection:
+        # Whatever the server's transactions are: under serializable this one could be the victim.
+        options = r"-c default_transaction_isolation=read\ committed"
+        with psycopg.connect(url, autocommit=True, options=options) as connection:
             connection.execute(statements)
 
 
