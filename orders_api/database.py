@@ -98,11 +98,16 @@ class Database:
                 pool_size=size, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
             )
             self.writer = self._engine(pool_size=size)
-            close_idle = self.close_idle
-            self.to_read = ConnectionPool(self.reader, size, self.timeout, on_broken=close_idle)
-            # SQLite has one writer at a time: they queue here rather than poll a lock.
-            size = 1 if self.is_sqlite else size
-            self.to_write = ConnectionPool(self.writer, size, self.timeout, on_broken=close_idle)
+            self.to_read = ConnectionPool(
+                self.reader, size, self.timeout, close_all_idle=self.close_idle
+            )
+            self.to_write = ConnectionPool(
+                self.writer,
+                # SQLite has one writer at a time: they queue here rather than poll a lock.
+                1 if self.is_sqlite else size,
+                self.timeout,
+                close_all_idle=self.close_idle,
+            )
         if self.is_sqlite:
             event.listen(self.writer.sync_engine, "begin", _begin_immediate)
 

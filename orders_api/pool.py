@@ -27,8 +27,9 @@ class ConnectionPool:
     most: TimeoutError.
 
     If the server refuses a new connection while others are held, the next one that is released
-    is taken instead. A connection that turns out to be broken is closed, and so is all that is
-    idle (`on_broken`), since it may be broken as well.
+    is taken instead; while none is held, it is asked once more when all that is idle elsewhere is
+    closed. A connection that turns out to be broken is closed, and so is all that is idle, since
+    it may be broken as well. `close_all_idle` does so for this pool and all others on its server.
     """
 
     def __init__(
@@ -38,12 +39,12 @@ class ConnectionPool:
         timeout: float,
         *,
         keep: bool = True,
-        on_broken: Callable[[], Awaitable[None]] | None = None,
+        close_all_idle: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._engine = engine.sync_engine
         self._timeout = timeout
         self._keep = keep
-        self._on_broken = on_broken or self.close_idle
+        self._close_all_idle = close_all_idle or self.close_idle
         self._turns = asyncio.Semaphore(size)
         self._idle: list[Link] = []
         self._held = 0
@@ -62,13 +63,17 @@ class ConnectionPool:
         return link
 
     async def _open(self) -> Link:
+        made_room = False
         while True:
             try:
                 return Link(await greenlet_spawn(self._engine.connect))
             except DBAPIError:
-                if not self._held:
+                if made_room and not self._held:
                     raise
-            if link := await self._next_released():
+            if not self._held:
+                await self._close_all_idle()
+                made_room = True
+            elif link := await self._next_released():
                 return link
 
     async def _next_released(self) -> Link | None:
@@ -89,7 +94,7 @@ class ConnectionPool:
             if roll_back:
                 await link.rollback()
             if link.connection.invalidated:
-                await self._on_broken()
+                await self._close_all_idle()
             elif self._keep:
                 link.connection.info[UNTRIED] = True
                 kept = link

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from orders_api.pool import ConnectionPool
 
@@ -20,8 +20,9 @@ SIZE = 3
 class Server:
     """A database that refuses new connections while it is told to."""
 
-    def __init__(self, pool: ConnectionPool) -> None:
-        self.pool = pool
+    def __init__(self, engine: AsyncEngine, seconds: float) -> None:
+        self.engine = engine
+        self.pool = ConnectionPool(engine, SIZE, seconds)
         self.opened = 0
         self.refuses = False
 
@@ -36,7 +37,7 @@ async def served(folder: Path, seconds: float = 60) -> AsyncIterator[Server]:
     engine = create_async_engine(
         f"sqlite+aiosqlite:///{folder / 'orders.db'}", pool_size=SIZE, max_overflow=0
     )
-    server = Server(ConnectionPool(engine, SIZE, seconds))
+    server = Server(engine, seconds)
     event.listen(engine.sync_engine, "do_connect", server.connect)
     try:
         yield server
@@ -168,6 +169,21 @@ def test_refusal_is_raised_when_there_is_nothing_to_wait_for(checked: Callable[.
         links = [await pool.acquire() for _ in range(SIZE)]
         for link in links:
             await pool.release(link)
+
+    checked(check)
+
+
+def test_what_is_idle_elsewhere_makes_room_when_nothing_is_held(
+    checked: Callable[..., None],
+) -> None:
+    async def check(server: Server) -> None:
+        async def close_all_idle() -> None:
+            server.refuses = False
+
+        pool = ConnectionPool(server.engine, SIZE, 60, close_all_idle=close_all_idle)
+        server.refuses = True
+        await pool.release(await pool.acquire())
+        await pool.close_idle()
 
     checked(check)
 

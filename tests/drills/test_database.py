@@ -71,8 +71,8 @@ def test_restart_of_the_database(cluster: Cluster, address: str, mode: str) -> N
     check(ledger, cluster.execute(WHOLE))
 
 
-def test_no_connections_left(cluster: Cluster, tmp_path: Path) -> None:
-    """All connections of the service end, and the server refuses new ones for a while."""
+def test_server_that_refuses_connections(cluster: Cluster, tmp_path: Path) -> None:
+    """All connections of the service end, and then it may have none, and fewer than it wants."""
     cluster.execute(
         "CREATE ROLE service LOGIN;"
         "GRANT ALL ON ALL TABLES IN SCHEMA public TO service;"
@@ -82,18 +82,22 @@ def test_no_connections_left(cluster: Cluster, tmp_path: Path) -> None:
     async def drill(address: str) -> Ledger:
         async with Load(address) as load:
             await load.acknowledged(50)
-            for limit in (0, 5):  # none can be opened; fewer than there are requests
+            for limit in (0, 3):
                 cluster.execute(f"ALTER ROLE service CONNECTION LIMIT {limit}")
                 cluster.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE usename = 'service'"
                 )
                 await asyncio.sleep(1)
-            cluster.execute("ALTER ROLE service CONNECTION LIMIT -1")
-            await asyncio.sleep(1)
-            refused = load.ledger.statuses[503]
-            await load.acknowledged(100)
-            assert load.ledger.statuses[503] == refused
+        # The burst is over, and it still may have three only.
+        await asyncio.sleep(1)
+        async with load.client() as client:
+            for _ in range(20):
+                for response in (
+                    await client.get("/products"),
+                    await client.post("/orders", json=load.body),
+                ):
+                    assert response.is_success, response.text
         return load.ledger
 
     url = cluster.url.replace("postgres@", "service@")
@@ -101,7 +105,8 @@ def test_no_connections_left(cluster: Cluster, tmp_path: Path) -> None:
         ledger = asyncio.run(drill(address))
     assert ledger.statuses[503] > 0
     check_answers(ledger)
-    check(ledger, cluster.execute(WHOLE))
+    found = cluster.execute(WHOLE)
+    assert len(found) >= len(ledger.orders) + 20
 
 
 def test_database_that_hangs(cluster: Cluster, address: str) -> None:
