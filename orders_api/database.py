@@ -136,12 +136,12 @@ class Database:
         if self.is_sqlite:
             event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         else:
-            event.listen(engine.sync_engine, "after_cursor_execute", _trust_connection)
+            event.listen(engine.sync_engine, "after_cursor_execute", _mark_tried)
             event.listen(engine.sync_engine, "handle_error", _find_stale_connection)
         return engine
 
     async def read(self, work: Callable[[Link], Awaitable[Result]]) -> Result:
-        """Do what only reads; do it again if the connection has broken while it was idle."""
+        """Run `work`, which only reads, on a connection; again if that has broken while idle."""
         while True:
             link = await self.to_read.acquire()
             try:
@@ -230,16 +230,15 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _trust_connection(connection: Connection, *_: object) -> None:
+def _mark_tried(connection: Connection, *_: object) -> None:
     connection.info.pop(UNTRIED, None)
 
 
 def _find_stale_connection(context: ExceptionContext) -> Exception | None:
-    """Close a connection that is of no use any more, and tell whether that cost anything.
+    """Invalidate a connection that is of no use any more.
 
-    It cost nothing if the connection was broken, or its server a standby, before the first
-    statement of its transaction, so that nothing was done, and none if a prepared statement was
-    refused for its plan.
+    Return StaleConnectionError if the transaction may be repeated, because nothing was done in it,
+    or a prepared statement was refused.
     """
     error = context.original_exception
     state = getattr(error, "sqlstate", None) or ""
@@ -385,14 +384,24 @@ class Writer(AsyncSession):
         self.request = request
         self.after_begin = after_begin
         self._link: Link | None = None
+        self._beginning = asyncio.Lock()
+        self._has_ended = False
 
     async def link(self) -> Link:
-        """Return the connection of this transaction."""
+        """Return the connection of this transaction, which begins if it has not yet."""
+        if self._link and not self.after_begin:
+            return self._link
+        async with self._beginning:
+            return await self._begin()
+
+    async def _begin(self) -> Link:
+        if self._has_ended:
+            raise RuntimeError("The transaction has ended with the request that it was for")
         if self._link is None:
             self._link = await self.database.to_write.acquire()
             await self._link.begin()
         if self.after_begin:
-            await self.after_begin(self._link)  # what it raises, it raises again until it is done
+            await self.after_begin(self._link)  # if it fails, the next use runs it again
             self.after_begin = None
         return self._link
 
@@ -416,8 +425,10 @@ class Writer(AsyncSession):
                 is_kept = True
         finally:
             session.info.clear()
-            if self._link:
-                await self.database.to_write.release(self._link, roll_back=not is_kept)
+            self._has_ended = True
+            link, self._link = self._link, None
+            if link:
+                await self.database.to_write.release(link, roll_back=not is_kept)
 
     async def __aexit__(self, kind: Any, *_: object) -> None:
         await self.end(keep=kind is None, check=False)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from sqlalchemy import Connection, Dialect
+from sqlalchemy.exc import PendingRollbackError
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.util import greenlet_spawn
 
@@ -110,6 +111,9 @@ class Link:
             await greenlet_spawn(self.connection.begin)
 
     async def commit(self) -> None:
+        if not self.is_sqlite and self.driver.is_aborted:
+            # PostgreSQL would answer COMMIT with ROLLBACK, and psycopg raise nothing.
+            raise PendingRollbackError("A statement of the transaction has failed")
         if self.connection.in_transaction():
             await greenlet_spawn(self.connection.commit)
             return
@@ -150,6 +154,10 @@ class Link:
         """Raise what SQLAlchemy makes of a driver's error; a broken connection leaves the pool."""
 
         def fail() -> NoReturn:
+            # SQLAlchemy did not begin PostgreSQL's transaction, and would roll it back for a
+            # handler that catches the error and goes on.
+            if not self.connection.in_transaction() and not self.is_sqlite:
+                self.connection.begin()
             try:
                 raise error  # noqa: TRY301 - SQLAlchemy looks for it in sys.exc_info()
             except BaseException:

@@ -2,7 +2,9 @@
 
 As draft-ietf-httpapi-idempotency-key-header has it. The key is stored in the transaction of its
 effect, so that both happen or neither: a refused request burns no key. It is the first thing in
-that transaction, which begins no earlier than the endpoint needs it.
+that transaction, which begins no earlier than the endpoint needs it. An answer that is kept is
+found before the endpoint is called; of two requests at once, both call it, and the second one ends
+where its transaction begins. So an effect that is none of the database's comes after that.
 """
 
 import hashlib
@@ -47,8 +49,27 @@ class KeyGuard:
         own = f"{request.state.caller.user_id} {self.key}"
         self.key_hash = hashlib.sha256(own.encode()).hexdigest()
 
+    async def replay(self) -> None:
+        """Raise `Replay` if the key has an answer already."""
+        await self.database.read(self._find)
+
+    async def _find(self, link: Link) -> None:
+        since = datetime.now(UTC) - KEPT_FOR
+        statement = self.database.statement(FIND)
+        for fingerprint, status, location, body in await link.values(
+            statement, {"key": self.key_hash, "since": since}
+        ):
+            if fingerprint != await self._fingerprint():
+                detail = f"The {HEADER} was used for another request: take a new one for each."
+                raise Problem(KEY_REUSED, detail)
+            if status == 0:  # its endpoint has committed before it had an answer
+                detail = f"The {HEADER} belongs to a request that has failed: take a new one."
+                raise Problem(KEY_REUSED, detail)
+            headers = {"Idempotent-Replayed": "true"} | ({"Location": location} if location else {})
+            raise Replay(Response(body, status, headers, "application/json"))
+
     async def take(self, link: Link) -> None:
-        """Take the key from now on, or raise `Replay` if it has an answer.
+        """Take the key from now on, or raise `Replay` if it has an answer by now.
 
         A twin in flight holds the key until it ends, and this request waits for it.
         """
@@ -65,16 +86,8 @@ class KeyGuard:
         if await link.values(statement, taken | old):
             # Two old keys go for each new one: the table shrinks to what 24 hours leave in it.
             await link.run(self.database.statement(FORGET), old)
-            return
-        statement = self.database.statement(FIND)
-        ((fingerprint, status, location, body),) = await link.values(
-            statement, {"key": self.key_hash}
-        )
-        if fingerprint != taken["fingerprint"]:
-            detail = f"The {HEADER} was used for another request: take a new one for each request."
-            raise Problem(KEY_REUSED, detail)
-        headers = {"Idempotent-Replayed": "true"} | ({"Location": location} if location else {})
-        raise Replay(Response(body, status, headers, "application/json"))
+        else:
+            await self._find(link)
 
     async def remember(self, link: Link, response: Response) -> None:
         """Keep the answer for those who ask again."""
@@ -84,7 +97,8 @@ class KeyGuard:
             "location": response.headers.get("location"),
         }
         statement = self.database.statement(REMEMBER, tuple(answer))
-        await link.run(statement, answer | {"key": self.key_hash})
+        if not await link.values(statement, answer | {"key": self.key_hash}):
+            raise RuntimeError(f"The endpoint has rolled the {HEADER}'s row back")
 
     async def _fingerprint(self) -> str:
         # Keyed by what is not stored, because a body may hold a password.
@@ -112,7 +126,7 @@ TAKE = {
 }
 """By whether the database is SQLite; both have it in the same words."""
 
-# Two of them. Within the condition PostgreSQL may search anew for each row, and so find them all.
+# Two at most. In a subquery PostgreSQL may run the LIMIT again for each row, and delete them all.
 _old = (
     select(col(IdempotencyKey.key_hash))
     .where(col(IdempotencyKey.created) < bindparam("old"))
@@ -126,5 +140,12 @@ FIND = select(
     col(IdempotencyKey.status),
     col(IdempotencyKey.location),
     col(IdempotencyKey.body),
-).where(col(IdempotencyKey.key_hash) == bindparam("key"))
-REMEMBER = update(IdempotencyKey).where(col(IdempotencyKey.key_hash) == bindparam("key"))
+).where(
+    col(IdempotencyKey.key_hash) == bindparam("key"),
+    col(IdempotencyKey.created) >= bindparam("since"),
+)
+REMEMBER = (
+    update(IdempotencyKey)
+    .where(col(IdempotencyKey.key_hash) == bindparam("key"))
+    .returning(col(IdempotencyKey.key_hash))
+)

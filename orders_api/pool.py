@@ -1,4 +1,4 @@
-"""Connections that stay open above SQLAlchemy's pool.
+"""A pool that keeps connections of SQLAlchemy's pool checked out.
 
 To go through that pool takes as long as half of a statement, so it is asked for new ones only.
 """
@@ -15,7 +15,7 @@ from sqlalchemy.util import greenlet_spawn
 from orders_api.driver import Link
 
 UNTRIED = "untried"
-"""In a connection's `info` until the first statement after it was idle has succeeded."""
+"""In the `info` of a connection to PostgreSQL from when it was idle to its next success."""
 
 
 class ConnectionPool:
@@ -57,6 +57,8 @@ class ConnectionPool:
             try:
                 link = self._idle.pop() if self._idle else await self._open()
             except BaseException:
+                if not self._held:
+                    self._pass_on(None)  # or who was refused would wait for nobody's release
                 self._turns.release()
                 raise
         self._held += 1
@@ -110,6 +112,7 @@ class ConnectionPool:
                 self._turns.release()
 
     def _pass_on(self, link: Link | None) -> None:
+        """Give a connection to the first who was refused, or (None) let them try again."""
         while self._refused:
             waiter = self._refused.popleft()
             if not waiter.done():

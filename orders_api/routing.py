@@ -102,6 +102,8 @@ class Route(APIRoute):
             guard = idempotency.KeyGuard(request) if repeatable else None
             take = guard.take if guard else None
             try:
+                if guard:
+                    await guard.replay()
                 async with Work(request, ROLLBACK not in asked, after_begin=take) as work:
                     response = await handle(request)
                     response.headers.update(request.state.headers)

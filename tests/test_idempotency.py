@@ -1,20 +1,27 @@
 """A `POST` that is sent again with its `Idempotency-Key` has effect once."""
 
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from fastapi import HTTPException
 from fastapi.testclient import TestClient
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from orders_api.app import create_app
-from orders_api.models import IdempotencyKey
+from orders_api.database import Write, Writer
+from orders_api.models import IdempotencyKey, Todo, TodoOut
+from orders_api.routing import Router
 from orders_api.settings import Settings
-from tests.conftest import Postgres, database_of, local_client
+from tests.conftest import Postgres, database_of, delete_all_rows, local_client
 from tests.samples import STORE, Json, new_coupon, new_product, new_user, problem, sign_in
 
 BODIES: dict[str, Json] = {
@@ -172,3 +179,98 @@ def test_password_cannot_be_guessed_from_what_is_kept(client: TestClient) -> Non
     row = client.portal.call(kept)
     assert "correct horse" not in str(row)
     assert key()["idempotency-key"] not in str(row)
+
+
+# --- Endpoints of one's own ---------------------------------------------------------------
+
+
+@contextmanager
+def endpoint(database_url: str, call: Callable[[Writer], Awaitable[None]]) -> Iterator[TestClient]:
+    """Serve `POST /called`, which answers with a to-do after it has called this."""
+    router = Router(prefix="/called")
+
+    @router.post("", status_code=201)
+    async def create_call(write: Write) -> TodoOut:
+        await call(write)
+        return TodoOut(todo_id=1, task="A")
+
+    app = create_app(Settings(database_url=database_url))
+    app.include_router(router)
+    with local_client(app) as client:
+        yield client
+        assert client.portal is not None
+        client.portal.call(delete_all_rows, database_of(client))
+
+
+def test_endpoint_is_not_called_again_for_an_answer_that_is_kept(database_url: str) -> None:
+    calls = 0
+
+    async def call(_: Writer) -> None:
+        nonlocal calls
+        calls += 1
+
+    with endpoint(database_url, call) as client:
+        answers = [client.post("/called", headers=key()) for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {201}
+    assert calls == 1
+
+
+def test_endpoint_that_catches_what_a_statement_raised_loses_nothing_by_it(
+    database_url: str,
+) -> None:
+    """SQLite goes on after such a statement; PostgreSQL does nothing more in its transaction."""
+
+    async def call(write: Writer) -> None:
+        await write.create(TodoOut(todo_id=1, task="A"))
+        with suppress(IntegrityError):
+            await write.create(TodoOut(todo_id=1, task="A"))
+
+    with endpoint(database_url, call) as client:
+        answers = [client.post("/called", headers=key()) for _ in range(2)]
+        todos = client.get("/todos").json()
+    assert {(answer.status_code, len(todos)) for answer in answers} in ({(201, 1)}, {(500, 0)})
+
+
+def test_key_that_the_endpoint_rolls_back_keeps_nothing(database_url: str) -> None:
+    async def call(write: Writer) -> None:
+        write.add(Todo(task="A"))
+        await write.flush()
+        await write.rollback()
+
+    with endpoint(database_url, call) as client:
+        problem(client.post("/called", headers=key()), 500, "internal")
+        assert client.get("/todos").json() == []
+        assert client.post("/called").status_code == 201
+
+
+def test_key_without_an_answer_is_not_replayed(database_url: str) -> None:
+    async def call(write: Writer) -> None:
+        await write.commit()
+        raise HTTPException(409, "No more of these.")
+
+    with endpoint(database_url, call) as client:
+        assert client.post("/called", headers=key()).status_code == 409
+        assert client.post("/called", headers=key()).status_code in {409, 422}
+
+
+def test_transaction_does_not_outlive_its_request(database_url: str) -> None:
+    kept: list[Writer] = []
+
+    async def call(write: Writer) -> None:
+        kept.append(write)
+
+    with endpoint(database_url, call) as client:
+        assert client.post("/called").status_code == 201
+        assert client.portal is not None
+        with pytest.raises(RuntimeError, match="has ended"):
+            client.portal.call(kept[0].create, TodoOut(todo_id=1, task="A"))
+
+
+def test_tasks_of_an_endpoint_share_its_transaction(database_url: str) -> None:
+    async def call(write: Writer) -> None:
+        links = await asyncio.gather(*(write.link() for _ in range(5)))
+        assert len(set(links)) == 1
+
+    with endpoint(database_url, call) as client:
+        for number in range(5):
+            assert client.post("/called", headers=key(f"{number}")).status_code == 201

@@ -158,6 +158,23 @@ def test_who_is_refused_tries_again_when_another_one_is_closed(
     checked(check)
 
 
+def test_all_who_are_refused_are_told_so_when_nothing_is_left_to_wait_for(
+    checked: Callable[..., None],
+) -> None:
+    async def check(server: Server) -> None:
+        pool = server.pool
+        broken = await pool.acquire()
+        server.refuses = True
+        waiting = [asyncio.create_task(pool.acquire()) for _ in range(SIZE - 1)]
+        await settle()
+        broken.connection.invalidate()
+        await pool.release(broken)
+        refused = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(error) for error in refused] == [OperationalError] * (SIZE - 1)
+
+    checked(check)
+
+
 def test_refusal_is_raised_when_there_is_nothing_to_wait_for(checked: Callable[..., None]) -> None:
     async def check(server: Server) -> None:
         pool = server.pool
