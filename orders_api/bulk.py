@@ -29,6 +29,7 @@ from sqlalchemy import Connection, insert, literal
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import greenlet_spawn
 from sqlmodel import SQLModel, col, select
+from starlette.requests import ClientDisconnect
 
 from orders_api.database import Database, Writer, within
 from orders_api.driver import Link
@@ -355,7 +356,8 @@ async def import_body(
     """Insert what the lines of a body say, or refuse it for the bad ones.
 
     Lines are read in a thread, and the transaction begins with the first good one. All of them may
-    take long, but no slice may take the database longer than `DATABASE_TIMEOUT`: TimeoutError.
+    take long, but no slice may take the database longer than `DATABASE_TIMEOUT`: TimeoutError. It
+    ends when the client has left: ClientDisconnect.
     """
     body.seek(0)
     state = write.request.app.state
@@ -367,6 +369,8 @@ async def import_body(
     while (skip_bad or len(errors) < MOST_ERRORS) and (
         part := await asyncio.to_thread(next, slices, None)
     ):
+        if await write.request.is_disconnected():
+            raise ClientDisconnect
         rows, bad = part
         if rows:
             refused = await _insert_in_time(write, state.database.timeout, table, rows)

@@ -5,7 +5,8 @@ To go through that pool takes as long as half of a statement, so it is asked for
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -13,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
 from orders_api.driver import Link
+
+Result = TypeVar("Result")
 
 UNTRIED = "untried"
 """In the `info` of a connection to PostgreSQL from when it was idle to its next success."""
@@ -49,34 +52,59 @@ class ConnectionPool:
         self._idle: list[Link] = []
         self._held = 0
         self._refused: deque[asyncio.Future[Link | None]] = deque()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def acquire(self) -> Link:
         """Return a connection; `release` it, whatever happens."""
         async with asyncio.timeout(self._timeout):
             await self._turns.acquire()
             try:
-                link = self._idle.pop() if self._idle else await self._open()
+                return await self._take()
             except BaseException:
                 if not self._held:
                     self._pass_on(None)  # or who was refused would wait for nobody's release
                 self._turns.release()
                 raise
-        self._held += 1
-        return link
 
-    async def _open(self) -> Link:
+    async def _take(self) -> Link:
         made_room = False
-        while True:
+        while not self._idle:
             try:
-                return Link(await greenlet_spawn(self._engine.connect))
+                connection = await self._connect()
             except DBAPIError:
                 if made_room and not self._held:
                     raise
-            if not self._held:
+            else:
+                self._held += 1
+                return Link(connection)
+            if self._held:
+                if link := await self._next_released():
+                    return link
+            elif not self._idle:  # by now
                 await self._close_all_idle()
                 made_room = True
-            elif link := await self._next_released():
-                return link
+        self._held += 1
+        return self._idle.pop()
+
+    async def _connect(self) -> Connection:
+        """Open a connection; SQLAlchemy's pool gets it if nobody waits for it any more."""
+        opening = self._start(greenlet_spawn(self._engine.connect))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(self._give_back)
+            raise
+
+    def _give_back(self, opening: asyncio.Task[Connection]) -> None:
+        if not opening.cancelled() and opening.exception() is None:
+            self._start(greenlet_spawn(opening.result().close))
+
+    def _start(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Start what is to be done whether or not anybody waits for it."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _next_released(self) -> Link | None:
         """Wait for a connection that is released, or for None where one is closed instead."""
@@ -86,7 +114,9 @@ class ConnectionPool:
             return await waiter
         except BaseException:
             if waiter.done() and not waiter.cancelled():
-                self._pass_on(waiter.result())
+                link = waiter.result()
+                self._held -= link is not None
+                self._pass_on(link)
             raise
 
     async def release(self, link: Link, roll_back: bool = False) -> None:
@@ -117,6 +147,7 @@ class ConnectionPool:
             waiter = self._refused.popleft()
             if not waiter.done():
                 waiter.set_result(link)
+                self._held += link is not None
                 return
         if link:
             self._idle.append(link)

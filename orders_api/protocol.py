@@ -4,7 +4,8 @@
   a trailer is no header.
 - Responses are in the order of the requests. What is no HTTP is refused last, and nothing after it
   is read.
-- No head, trailer or chunk extension is kept or read without bound.
+- No head, trailer or chunk extension is kept or read without bound, and what follows a request that
+  waits for its turn is not parsed before that.
 - All requests of a connection learn that it is lost, and those that wait are not carried out.
 """
 
@@ -44,7 +45,10 @@ class HttpProtocol(HttpToolsProtocol):
     """A connection of a client; uvicorn makes one for each, and calls it when something arrives."""
 
     running: RequestResponseCycle | None = None
+    is_in_head = False
     is_in_body = False
+    waiting = b""
+    """What was read behind requests that wait for their turn."""
     unfinished = 0
     """Bytes read since the last message, head or piece of a body ended."""
     ignores_input = False
@@ -59,6 +63,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         # uvicorn knows only the newest request, and that may be one that waits for its turn.
         self.pipeline.clear()
+        self.waiting = b""
         if self.running and not self.running.response_complete:
             self.running.disconnected = True
             self.running.message_event.set()
@@ -69,6 +74,8 @@ class HttpProtocol(HttpToolsProtocol):
         """Keep the connection until all is answered that a client sent before it shut its side."""
         self.coalescing.is_read = True
         self.coalescing.flush()  # what is still held, before the transport closes itself
+        if self.waiting:
+            return True  # on_response_complete goes on
         if self.is_in_body:
             self.refuse(MALFORMED, "The body ended before it was complete.")
         if self.coalescing.is_closing() or self.cycle is None or self.cycle.response_complete:
@@ -83,8 +90,9 @@ class HttpProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def stop_reading(self) -> bool:
-        """Ignore what the client still sends, and return whether it may be about to."""
-        may_send = self.ignores_input or self.is_in_body or self.unfinished or self.flow.read_paused
+        """Ignore what the client still sends, and return whether it may still be sending."""
+        is_in_message = self.is_in_head or self.is_in_body or self.unfinished
+        may_send = self.ignores_input or is_in_message or self.flow.read_paused
         self.ignores_input = True
         return bool(may_send)
 
@@ -94,8 +102,17 @@ class HttpProtocol(HttpToolsProtocol):
         if self.ignores_input:
             return
         self._unset_keepalive_if_required()
+        self.parse(self.waiting + data)
+
+    def parse(self, data: bytes) -> None:
+        """Read what was received up to the next request that has to wait."""
+        self.waiting = b""
         rest = data if len(data) <= SLICE else memoryview(data)
         while rest:
+            if self.pipeline:
+                self.waiting = bytes(rest)
+                self.flow.pause_reading()
+                return
             size = min(SLICE, max_head_bytes() - self.unfinished)
             if not size:
                 most = f"must not be larger than {max_head_bytes()} bytes"
@@ -103,18 +120,17 @@ class HttpProtocol(HttpToolsProtocol):
                 return
             self.unfinished += min(size, len(rest))
             try:
-                self.parser.feed_data(rest[:size])
-            except httptools.HttpParserUpgrade as upgrade:
-                (size,) = upgrade.args  # where the head ends
-                rest = memoryview(self.head_without_upgrade() + bytes(rest[size:]))
-                self.parser = self.new_parser()
-                self.unfinished = 0
+                try:
+                    self.parser.feed_data(rest[:size])
+                except httptools.HttpParserUpgrade as upgrade:
+                    (size,) = upgrade.args  # where the head ends
+                    head, self.parser = self.head_without_upgrade(), self.new_parser()
+                    self.parser.feed_data(head)
             except httptools.HttpParserError as error:
                 reason = error.__context__ if isinstance(error.__context__, ValueError) else error
                 self.refuse(MALFORMED, f"The request is not valid HTTP/1.1: {reason}.")
                 return
-            else:
-                rest = rest[size:]
+            rest = rest[size:]
 
     def new_parser(self) -> Any:
         parser = httptools.HttpRequestParser(self)
@@ -131,6 +147,10 @@ class HttpProtocol(HttpToolsProtocol):
         lines += [b"%b:%b" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.is_in_head = True
+
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
@@ -139,6 +159,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.check_head()
         super().on_headers_complete()
         self.headers = []  # for trailers, which are none of the scope's headers
+        self.is_in_head = False
         self.is_in_body = True
         self.unfinished = 0
 
@@ -160,6 +181,8 @@ class HttpProtocol(HttpToolsProtocol):
             self.url = b"/" + absolute["rest"].removeprefix(b"/")
             others = [header for header in self.headers if header[0] != b"host"]
             self.headers[:] = [(b"host", hosts[0]), *others]
+        if any(name == b"upgrade" for name, _ in self.headers):  # without `Connection: upgrade`
+            self.headers[:] = [header for header in self.headers if header[0] != b"upgrade"]
         if hosts and not is_host(hosts[0]):
             raise ValueError("the Host must be a name or an address, and perhaps a port")
 
@@ -180,6 +203,18 @@ class HttpProtocol(HttpToolsProtocol):
         self.running = cycle
         super()._start_asgi_task(cycle, app)
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.waiting or self.transport.is_closing():
+            return
+        if self.pipeline:
+            self.flow.pause_reading()  # uvicorn goes on to read after each response
+            return
+        self._unset_keepalive_if_required()
+        self.parse(self.waiting)
+        if self.coalescing.is_read and not self.eof_received():
+            self.transport.close()
+
     def refuse(self, kind: Kind, detail: str) -> None:
         """Answer the message under way with a problem, once earlier ones are answered; then close.
 
@@ -187,6 +222,7 @@ class HttpProtocol(HttpToolsProtocol):
         """
         self.ignores_input = True
         if not self.is_in_body:
+            # What is no request gets one, so that its answer waits for its turn.
             self.parser = self.new_parser()
             self.parser.feed_data(b"GET / HTTP/1.0\r\n\r\n")
             self.cycle.scope |= {"method": "-", "path": "-", "raw_path": b"-"}  # for the log

@@ -177,6 +177,37 @@ def test_others_are_answered_and_write_while_bad_and_blank_lines_are_read(
         assert others > 10  # it was 1
 
 
+def test_import_ends_when_its_client_has_left(client: TestClient, statements: Statements) -> None:
+    store = new_store(client)
+    lines = [json.dumps(product(store, str(number))).encode() for number in range(2000)]
+    messages = [
+        {"type": "http.request", "body": b"\n".join(lines), "more_body": False},
+        {"type": "http.disconnect"},
+    ]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/products/import",
+        "raw_path": b"/products/import",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/jsonl")],
+        "client": ("127.0.0.1", 50000),
+    }
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(_: Any) -> None:
+        pass
+
+    assert client.portal is not None
+    statements.texts.clear()
+    client.portal.call(client.app, scope, receive, send)
+    assert statements.texts == []
+    assert client.get("/products").json() == []
+
+
 def test_lines_are_inserted_many_at_a_time(client: TestClient, statements: Statements) -> None:
     store = new_store(client)
     statements.texts.clear()

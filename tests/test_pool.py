@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -43,8 +44,15 @@ async def served(folder: Path, seconds: float = 60) -> AsyncIterator[Server]:
         yield server
     finally:
         await server.pool.close_idle()
+        for _ in range(10_000):  # what was opened for a cancelled task is given back meanwhile
+            if engine.pool.checkedout() == 0:  # type: ignore[attr-defined]  # a QueuePool
+                break
+            await asyncio.sleep(0.001)
         assert engine.pool.checkedout() == 0, "a connection is lost"  # type: ignore[attr-defined]  # a QueuePool
         await engine.dispose()
+        for thread in threading.enumerate():  # aiosqlite's, which use this event loop to the end
+            if "_connection_worker_thread" in thread.name:
+                await asyncio.to_thread(thread.join)
 
 
 Check = Callable[[Server], Awaitable[None]]

@@ -8,7 +8,17 @@ import time
 import httpx2
 import pytest
 
-from tests.edge.wire import HOST, Server, answers, chunked, get, read_all, request, reset, todo
+from tests.edge.wire import (
+    HOST,
+    Server,
+    answers,
+    chunked,
+    get,
+    read_all,
+    request,
+    reset,
+    todo,
+)
 from tests.samples import STORE
 
 SCRIPT = "/docs/static/redoc.standalone.js"  # about a megabyte, more than a socket holds
@@ -74,6 +84,17 @@ def test_client_that_leaves_anywhere_leaves_nothing_half_done(server: Server, le
         kept = [row for row in server.tasks() if row.startswith(name)]
         assert kept == whole[: len(kept)]
     server.exchange(todo("last"))  # by its answer those before it have ended, and can be cleared
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_thousands_of_requests_at_once_are_answered_in_order(server: Server, ends: bool) -> None:
+    """Few of them are parsed before it is their turn."""
+    sent = b"".join(get("/health", f"X-Request-ID: {number}") for number in range(2000))
+    found = server.exchange(sent + get("/health", "Connection: close"), ends=ends)
+    identifiers = [answer.headers["x-request-id"] for answer in found[:-1]]
+    assert identifiers == [f"{number}" for number in range(2000)]
+    assert {answer.status for answer in found} == {200}
+    assert len(found) == 2001
 
 
 def test_requests_that_wait_are_not_carried_out_when_the_client_is_gone(server: Server) -> None:

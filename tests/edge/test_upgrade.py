@@ -57,6 +57,12 @@ def test_request_is_answered_as_it_stands(
     assert server.tasks() == ["a", "b"]
 
 
+def test_upgrade_without_its_connection_header_is_ignored(server: Server) -> None:
+    found = server.exchange(todo("a", "Upgrade: h2c") + todo("b"))
+    assert [answer.status for answer in found] == [201, 201]
+    assert server.tasks() == ["a", "b"]
+
+
 def test_client_that_waits_for_100_is_told_to_continue(server: Server) -> None:
     sent = todo("a", *H2C, "Expect: 100-continue", "Connection: close")
     head, separator, body = sent.partition(b"\r\n\r\n")
