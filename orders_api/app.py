@@ -39,9 +39,9 @@ DESCRIPTION = """
 Browse products that many stores offer, and order any number of them from any number of stores.
 
 What is not valid HTTP is refused before any operation sees it, with 400
-(`urn:orders-api:malformed`), and a request line with headers of more than 32768 bytes with 431
-(`urn:orders-api:head-too-large`). Both are problem details, as all errors are, and end the
-connection.
+(`urn:orders-api:malformed`), and a request line with headers of more than `MAX_HEAD_BYTES`
+(32768 unless set) with 431 (`urn:orders-api:head-too-large`). Both are problem details, as all
+errors are, and end the connection.
 """
 
 

@@ -365,10 +365,12 @@ async def import_body(
     imported, skipped = 0, 0
     first: BadLine | None = None
     errors: list[dict[str, Any]] = []
-    part: tuple[list[Row], list[BadLine]] | None = None
-    while (skip_bad or len(errors) < MOST_ERRORS) and (
-        part := await asyncio.to_thread(next, slices, None)
-    ):
+    has_more = True
+    while skip_bad or len(errors) < MOST_ERRORS:
+        part = await asyncio.to_thread(next, slices, None)
+        if part is None:
+            has_more = False
+            break
         if await write.request.is_disconnected():
             raise ClientDisconnect
         rows, bad = part
@@ -381,7 +383,7 @@ async def import_body(
         named = ({"line": line.number, **error} for line in bad for error in line.errors)
         errors += islice(named, MOST_ERRORS - len(errors))
     if first and not skip_bad:
-        at_least = "at least " if part else ""  # not all was read
+        at_least = "at least " if has_more else ""
         more = f" (and {at_least}{skipped - 1} more bad lines)" if skipped > 1 else ""
         sentence = f"Nothing is imported, because of line {first.number}: {first}{more}."
         raise Problem(first.kind, sentence, errors=errors)

@@ -250,7 +250,7 @@ class CoalescingTransport:
         self._held = b""
         self._lingering: asyncio.TimerHandle | None = None
         self.is_read = False
-        """Whether the client has sent its last byte."""
+        """Whether the client has shut its side down."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

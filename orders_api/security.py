@@ -156,7 +156,7 @@ Who = Annotated[Caller, Depends(_caller)]
 
 password_hash = PasswordHash.recommended()  # Argon2id: 64 MiB for each hash under way
 TOKEN_LIFETIME = timedelta(hours=24)
-WAITING_FOR_A_SLOT = 10  # hashes that may wait for each one under way: a second, or less
+MAX_WAITING_PER_SLOT = 10  # they wait for about a second
 Result = TypeVar("Result")
 
 
@@ -169,13 +169,13 @@ class HashingSlots:
 
     def __init__(self, slots: int) -> None:
         self._free = asyncio.Semaphore(slots)
-        self._most_waiting = slots * WAITING_FOR_A_SLOT
+        self._most_waiting = slots * MAX_WAITING_PER_SLOT
         self._waiting = 0
 
     async def run(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """Do what hashes when there is a slot; raise 503 at once if too many wait for one."""
         if self._waiting >= self._most_waiting:
-            raise Problem.unavailable("Too many sign-ins are under way: try again in a second.")
+            raise Problem.unavailable("Too many passwords are being hashed: try again in a second.")
         self._waiting += 1
         try:
             await self._free.acquire()
@@ -191,7 +191,10 @@ def hashing_slots() -> HashingSlots:
 
 
 async def hash_password(request: Request, password: str) -> str:
-    """Return the hash of a password; hash before the first use of the database, not within."""
+    """Return the hash of a password.
+
+    Call it before the first use of `Write`: on SQLite nobody else could write meanwhile.
+    """
     slots: HashingSlots = request.app.state.hashing_slots
     return await slots.run(partial(asyncio.to_thread, password_hash.hash, password))
 

@@ -95,8 +95,9 @@ def pytest_terminal_summary(
 
 ALONE = "One process, because the role of TEST_DATABASE_URL may not create databases."
 LEFT_OUT = """\
-Left out: tests that start servers, browsers or copies of the project (-m slow), and drills,
-which take the database or the server away under load (-m drill). `.ci/run` runs all."""
+Left out: tests that take long, since they start servers, browsers or copies of the project
+(-m slow), and drills, which take the database or the server away under load (-m drill).
+`.ci/run` runs all."""
 
 
 def pytest_collection_finish() -> None:
@@ -201,6 +202,7 @@ def local_client(app: FastAPI) -> TestClient:
 @pytest.fixture
 def client(running_client: TestClient) -> Iterator[TestClient]:
     """A client of the API on an empty database."""
+    sent.clear()  # of what made the database
     yield running_client
     assert running_client.portal is not None
     running_client.portal.call(delete_all_rows, database_of(running_client))

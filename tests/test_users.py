@@ -328,14 +328,14 @@ def test_sign_in_that_would_have_to_wait_for_long_is_503_at_once(
     database_url: str, client: TestClient, comparisons: Comparisons
 ) -> None:
     new_user(client, "ada")
-    most = CORES * (1 + security.WAITING_FOR_A_SLOT)
+    most = CORES * (1 + security.MAX_WAITING_PER_SLOT)
     settings = Settings(database_url=database_url, database_timeout=60)
     with local_client(create_app(settings)) as other, ThreadPoolExecutor(most + 3) as pool:
         answers = [pool.submit(other.post, "/token", data=FORM) for _ in range(most + 3)]
         refused = [answer.result() for answer in islice(as_completed(answers), 3)]
         for response in refused:
             answer = problem(response, 503, "unavailable")
-            assert answer["detail"] == "Too many sign-ins are under way: try again in a second."
+            assert answer["detail"] == "Too many passwords are being hashed: try again in a second."
             assert response.headers["retry-after"] == "1"
         comparisons.go.set()
         assert Counter(answer.result().status_code for answer in answers)[503] == 3
