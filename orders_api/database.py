@@ -241,6 +241,8 @@ def _find_stale_connection(context: ExceptionContext) -> Exception | None:
     or a prepared statement was refused.
     """
     error = context.original_exception
+    if not isinstance(error, Exception):
+        return None  # it was cancelled: its request has been answered, and must not be repeated
     state = getattr(error, "sqlstate", None) or ""
     is_outdated = _has_outdated_plan(error)
     if is_outdated or state == READ_ONLY or state.startswith(SHUT_DOWN):

@@ -1,5 +1,6 @@
 """Connections that die while nobody uses them, and schemas that change beside a running server."""
 
+import asyncio
 import json
 import sqlite3
 import time
@@ -12,6 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import func
+from sqlmodel import select
 
 from orders_api.app import create_app
 from orders_api.postgresql import PostgresConnection
@@ -129,6 +132,42 @@ def test_all_idle_connections_are_closed_when_one_is_dead(
     wait_until_gone(postgresql, {process})
     assert client.get("/stores").status_code == 200
     wait_until_gone(postgresql, processes)
+
+
+@pytest.mark.usefixtures("postgresql")
+def test_statement_that_is_cancelled_is_never_repeated(client: TestClient) -> None:
+    """Its request was answered with 503, so that nothing must be done any more."""
+    warm_up(client)
+    database = database_of(client)
+    pool = database.to_write
+
+    async def cancelled() -> bool:
+        link = await pool.acquire()  # which was idle
+        statement = database.statement(select(func.pg_sleep(60)))
+        task = asyncio.create_task(link.values(statement, {}))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.wait([task])
+        await pool.release(link, roll_back=True)
+        return task.cancelled()
+
+    assert client.portal is not None
+    assert client.portal.call(cancelled)
+
+
+def test_request_that_is_out_of_time_is_not_carried_out_later(
+    client: TestClient, postgresql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warm_up(client)
+    monkeypatch.setattr(database_of(client), "timeout", 0.3)
+    with postgresql.transaction():
+        postgresql.execute("LOCK TABLE stores IN ACCESS EXCLUSIVE MODE")
+        problem(client.post("/stores", json=STORE), 503, "unavailable")
+        time.sleep(0.1)  # longer than the first pause between two attempts
+    waits = f"SELECT count(*) {BACKENDS} AND state <> 'idle'"
+    while postgresql.execute(waits).fetchone() != (0,):
+        time.sleep(0.01)
+    assert client.get("/stores").json() == []
 
 
 def test_commit_is_never_repeated(
