@@ -77,12 +77,13 @@ class ConnectionPool:
             else:
                 self._held += 1
                 return Link(connection)
-            if self._held:
-                if link := await self._next_released():
-                    return link
-            elif not self._idle:  # by now
+            if self._idle:
+                break  # released meanwhile
+            if not self._held:
                 await self._close_all_idle()
                 made_room = True
+            elif link := await self._next_released():
+                return link
         self._held += 1
         return self._idle.pop()
 

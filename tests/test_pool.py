@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from orders_api.pool import ConnectionPool
 
@@ -50,9 +50,6 @@ async def served(folder: Path, seconds: float = 60) -> AsyncIterator[Server]:
             await asyncio.sleep(0.001)
         assert engine.pool.checkedout() == 0, "a connection is lost"  # type: ignore[attr-defined]  # a QueuePool
         await engine.dispose()
-        for thread in threading.enumerate():  # aiosqlite's, which use this event loop to the end
-            if "_connection_worker_thread" in thread.name:
-                await asyncio.to_thread(thread.join)
 
 
 Check = Callable[[Server], Awaitable[None]]
@@ -159,7 +156,7 @@ def test_who_is_refused_tries_again_when_another_one_is_closed(
         task = asyncio.create_task(pool.acquire())
         await settle()
         server.refuses = False
-        broken.connection.invalidate()
+        await greenlet_spawn(broken.connection.invalidate)
         await pool.release(broken)
         await pool.release(await task)
 
@@ -175,7 +172,7 @@ def test_all_who_are_refused_are_told_so_when_nothing_is_left_to_wait_for(
         server.refuses = True
         waiting = [asyncio.create_task(pool.acquire()) for _ in range(SIZE - 1)]
         await settle()
-        broken.connection.invalidate()
+        await greenlet_spawn(broken.connection.invalidate)
         await pool.release(broken)
         refused = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(error) for error in refused] == [OperationalError] * (SIZE - 1)
@@ -219,7 +216,7 @@ def test_broken_connection_takes_all_idle_ones_with_it(checked: Callable[..., No
         links = [await pool.acquire() for _ in range(SIZE)]
         for link in links[1:]:
             await pool.release(link)
-        links[0].connection.invalidate()
+        await greenlet_spawn(links[0].connection.invalidate)
         await pool.release(links[0])
         assert all(link.connection.closed for link in links)
         await pool.release(await pool.acquire())
@@ -276,5 +273,30 @@ def test_cancelled_task_loses_nothing(checked: Callable[..., None], refuses: boo
             assert len(set(links)) == SIZE
             for link in links:
                 await pool.release(link)
+
+    checked(check)
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_who_is_refused_takes_what_became_idle_meanwhile(
+    checked: Callable[..., None], others: int
+) -> None:
+    async def check(server: Server) -> None:
+        pool = server.pool
+        link, *held = [await pool.acquire() for _ in range(1 + others)]
+        released = asyncio.Event()
+
+        async def refuse() -> None:
+            await released.wait()
+            raise sqlite3.OperationalError("too many clients")
+
+        event.listen(server.engine.sync_engine, "do_connect", lambda *_: await_only(refuse()))
+        task = asyncio.create_task(pool.acquire())
+        await settle()
+        await pool.release(link)
+        released.set()
+        assert await task is link
+        for one in [link, *held]:
+            await pool.release(one)
 
     checked(check)
