@@ -176,8 +176,9 @@ async def retry_on_conflict(
         try:
             return await answer(request)
         except (sqlalchemy.exc.SQLAlchemyError, StaleConnectionError) as error:
-            if not is_retried(error):
-                raise
+            task = asyncio.current_task()
+            if not is_retried(error) or (task and task.cancelling()):
+                raise  # when its time is over the request is answered, and must not happen later
             pause = random.uniform(0, min(0.01 * 2**attempts, LONGEST_PAUSE))  # noqa: S311 - no secret
             end = end or loop.time() + request.app.state.database.timeout
             if loop.time() + pause > end:

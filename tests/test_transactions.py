@@ -1,14 +1,18 @@
 """Transactions that collide are repeated; what was acknowledged is kept."""
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import sqlalchemy.exc
+from fastapi import FastAPI, Request, Response
 from fastapi.testclient import TestClient
 from sqlalchemy import event
 from sqlalchemy.orm.exc import StaleDataError
 
 from orders_api.app import create_app
+from orders_api.routing import retry_on_conflict
 from orders_api.settings import Settings
 from tests.conftest import database_of, local_client
 from tests.samples import STORE, new_coupon, new_product, problem
@@ -102,3 +106,23 @@ def test_lost_connection_is_not_repeated(client: TestClient) -> None:
         problem(client.post("/stores", json=STORE), 503, "unavailable")
     assert fault.met == 1
     assert client.get("/stores").json() == []
+
+
+def test_request_whose_time_is_over_is_not_repeated() -> None:
+    """It has been answered with 503, so it must not happen later, whatever ends its statement."""
+    calls = 0
+
+    async def answer(_: Request) -> Response:
+        nonlocal calls
+        calls += 1
+        task = asyncio.current_task()
+        assert task
+        task.cancel()
+        raise error("40001")
+
+    app = FastAPI()
+    app.state.database = SimpleNamespace(timeout=60)
+    request = Request({"type": "http", "app": app})
+    with pytest.raises(sqlalchemy.exc.OperationalError):
+        asyncio.run(retry_on_conflict(answer, request))
+    assert calls == 1
