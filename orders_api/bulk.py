@@ -342,6 +342,7 @@ async def _lines(request: Request) -> BinaryIO:
 Lines = Annotated[BinaryIO, Depends(_lines)]
 FEW = 100  # objects that are read at a time, so that other requests need not wait for long
 SLICE = 16 * 1024  # bytes of lines that are read and inserted at a time, for the same reason
+MAX_LINES = 200  # of a slice that are not blank
 
 
 class Imported(BaseModel):
@@ -409,15 +410,15 @@ async def _insert_in_time(
 def _slices(
     file: BinaryIO, model: type[SQLModel], limit: int
 ) -> Iterator[tuple[list[Row], list[BadLine]]]:
-    """Read and validate about `SLICE` bytes of lines at a time, blank lines included.
+    """Read and validate lines a slice at a time, of about `SLICE` bytes, blank lines included.
 
     Raise 413 for a line of more bytes than `limit`.
     """
     number = 0
     while True:
-        lines = []
+        lines: list[tuple[int, bytes]] = []
         size = 0
-        while size < SLICE and (text := file.readline(limit + 1)):
+        while size < SLICE and len(lines) < MAX_LINES and (text := file.readline(limit + 1)):
             number += 1
             size += len(text)
             if len(text) > limit:
