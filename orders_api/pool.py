@@ -56,6 +56,10 @@ class ConnectionPool:
 
     async def acquire(self) -> Link:
         """Return a connection; `release` it, whatever happens."""
+        if self._idle and not self._turns.locked():
+            await self._turns.acquire()  # at once: to set up a timeout takes longer
+            self._held += 1
+            return self._idle.pop()
         async with asyncio.timeout(self._timeout):
             await self._turns.acquire()
             try:
