@@ -38,6 +38,7 @@ class Statement:
         self.binds = {name: processor for name, processor in processors.items() if processor}
         self.types = [column.type for column in clause.exported_columns]
         self._loads: dict[tuple[Any, ...], Loads] = {}
+        self.unknown_types = (None,) * len(self.types)  # as SQLite's driver tells none
 
     def given(self, values: Values) -> Any:
         """Give the values as the driver takes them."""
@@ -81,7 +82,7 @@ class Link:
         given = statement.given(values)
         if self.is_sqlite:
             rows = await self._run(statement, self.driver.execute_fetchall, statement.text, given)
-            return rows, statement.loads((None,) * len(statement.types))
+            return rows, statement.loads(statement.unknown_types)
         rows = await self._run(statement, self.driver.fetch, statement.encoded, given)
         return rows, statement.loads(self.driver.column_types())
 

@@ -51,10 +51,10 @@ class KeyGuard:
 
     async def replay(self) -> None:
         """Raise `Replay` if the key has an answer already."""
-        await self.database.read(self._find)
-
-    async def _find(self, link: Link) -> None:
         since = datetime.now(UTC) - KEPT_FOR
+        await self.database.read(lambda link: self._find(link, since))
+
+    async def _find(self, link: Link, since: datetime) -> None:
         statement = self.database.statement(FIND)
         for fingerprint, status, location, body in await link.values(
             statement, {"key": self.key_hash, "since": since}
@@ -74,7 +74,7 @@ class KeyGuard:
         A twin in flight holds the key until it ends, and this request waits for it.
         """
         now = datetime.now(UTC)
-        old = {"old": now - KEPT_FOR}
+        since = now - KEPT_FOR
         taken = {
             "key_hash": self.key_hash,
             "fingerprint": await self._fingerprint(),
@@ -83,11 +83,11 @@ class KeyGuard:
             "body": "",
         }
         statement = self.database.statement(TAKE[self.database.is_sqlite], tuple(taken))
-        if await link.values(statement, taken | old):
+        if await link.values(statement, taken | {"old": since}):
             # Two old keys go for each new one: the table shrinks to what 24 hours leave in it.
-            await link.run(self.database.statement(FORGET), old)
+            await link.run(self.database.statement(FORGET), {"old": since})
         else:
-            await self._find(link)
+            await self._find(link, since)  # what is too young to be taken is found
 
     async def remember(self, link: Link, response: Response) -> None:
         """Keep the answer for those who ask again."""
