@@ -57,6 +57,7 @@ def test_short_run_measures_everything_without_a_failed_request(tmp_path: Path) 
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_baseline_stands_beside_what_is_measured_now(tmp_path: Path) -> None:
     seen = {"requests_per_second": 500.0, "median_ms": 2.0, "p99_ms": 4.0, "failures": 1}
     row = {"ours": seen, "limit": seen | {"requests_per_second": 1000.0}}
@@ -83,7 +84,9 @@ def test_baseline_stands_beside_what_is_measured_now(tmp_path: Path) -> None:
 needs_wrk = pytest.mark.skipif(load.WRK is None, reason="wrk is not installed")
 
 
-@pytest.mark.parametrize("seconds", [0.1, pytest.param(1, marks=needs_wrk, id="wrk")])
+@pytest.mark.parametrize(
+    "seconds", [0.1, pytest.param(1, marks=[needs_wrk, pytest.mark.slow], id="wrk")]
+)
 def test_answers_that_are_not_2xx_are_failures(address: str, seconds: float) -> None:
     creation = Operation("create", "/todos", '{"task": "Call the \\"bookbinder\\""}')
     good = load.drive(address, creation, seconds, 2)

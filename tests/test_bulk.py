@@ -13,13 +13,16 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlmodel import SQLModel, create_engine
 from typer.testing import CliRunner, Result
 
 from orders_api.cli import app
+from orders_api.settings import Settings
 from tests.live import COMMAND
 from tests.samples import STORE, Json
 
 STORE_ID = "01a1fafd-9453-75d2-9908-2b05e8831e2b"
+DRIVERS = {"sqlite": "sqlite", "postgr": "postgresql+psycopg"}
 OTHER_ID = "01a1fafd-9453-75d2-9908-2b05e8831e2c"
 EMPTY_STORE = {"domain": None, "phone": None, "email": None}
 
@@ -52,6 +55,18 @@ def done(url: str, *arguments: object, text: str | bytes = "") -> str:
 
 def exported(url: str, kind: str) -> list[Json]:
     return [json.loads(line) for line in done(url, "export", kind).splitlines()]
+
+
+def rows(url: str) -> list[list[Any]]:
+    """Return all coupons, products and stores, in a twentieth of the time of three exports."""
+    engine = create_engine(Settings(database_url=url).url.set(drivername=DRIVERS[url[:6]]))
+    with engine.connect() as connection:
+        found = [
+            [tuple(row) for row in connection.execute(SQLModel.metadata.tables[name].select())]
+            for name in ("coupons", "products", "stores")
+        ]
+    engine.dispose()
+    return found
 
 
 def lines(*objects: object) -> str:
@@ -174,12 +189,11 @@ BAD_LINES: list[tuple[str, str, str | bytes, str]] = [
 ]  # fmt: skip
 
 
-def test_bad_line_is_named_with_the_reason(
-    url: str, store: Json, subtests: pytest.Subtests
-) -> None:
+@pytest.mark.usefixtures("store")
+def test_bad_line_is_named_with_the_reason(url: str, subtests: pytest.Subtests) -> None:
     done(url, "import", "products", "-", text=lines(product("Taken")))
-    before = exported(url, "products"), exported(url, "stores"), exported(url, "coupons")
-    assert before[1] == [store]
+    before = rows(url)
+    assert [len(found) for found in before] == [0, 1, 1]
     for kind, form, content, reason in BAD_LINES:
         raw = content.encode() if isinstance(content, str) else content
         raw = raw.replace(b"OTHER", OTHER_ID.encode()).replace(b'"ID"', f'"{STORE_ID}"'.encode())
@@ -191,8 +205,7 @@ def test_bad_line_is_named_with_the_reason(
                 *(1, ""),
                 [f"<stdin>:{number}: {reason}", "Nothing is imported, because of 1 bad line."],
             )
-            after = exported(url, "products"), exported(url, "stores"), exported(url, "coupons")
-            assert after == before
+            assert rows(url) == before
 
 
 UNREADABLE = [

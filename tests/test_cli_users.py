@@ -3,13 +3,12 @@
 import shutil
 from pathlib import Path
 
-import httpx2
 import pytest
 from typer.testing import CliRunner, Result
 
 from orders_api.cli import app
 from tests.conftest import Postgres
-from tests.live import local_server
+from tests.live import http, local_server
 
 PASSWORD = "correct horse"
 
@@ -36,13 +35,13 @@ def test_created_user_signs_in_until_the_tokens_are_revoked(url: str, tmp_path: 
     settings = {"DATABASE_URL": url, "TRUST_LOCAL": "false"}
     with local_server(tmp_path, **settings) as address:
         form = {"username": "ada", "password": PASSWORD}
-        token = httpx2.post(f"{address}/token", data=form).json()["access_token"]
+        token = http.post(f"{address}/token", data=form).json()["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
-        assert httpx2.get(f"{address}/orders").status_code == 401
-        assert httpx2.get(f"{address}/orders", headers=headers).status_code == 200
+        assert http.get(f"{address}/orders").status_code == 401
+        assert http.get(f"{address}/orders", headers=headers).status_code == 200
         result = run(url, "revoke-tokens", "ADA")
         assert (result.exit_code, result.output) == (0, "ADA is signed out (1 token).\n")
-        assert httpx2.get(f"{address}/orders", headers=headers).status_code == 401
+        assert http.get(f"{address}/orders", headers=headers).status_code == 401
 
 
 def test_password_is_asked_for_twice_and_not_shown(url: str) -> None:

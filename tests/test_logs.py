@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
@@ -21,7 +20,7 @@ from orders_api.app import create_app
 from orders_api.logs import JsonFormatter, TextFormatter, log_slow
 from orders_api.settings import Settings
 from tests.conftest import ROOT, local_client
-from tests.live import free_port, running_server, wait_until_healthy
+from tests.live import free_port, http, running_server, wait_until_healthy
 from tests.samples import new_order, new_product, new_store, new_user, sign_in
 from tests.sessions import blocks
 
@@ -210,7 +209,7 @@ UVICORN = [sys.executable, "-m", "uvicorn", "orders_api.main:app"]
 @pytest.mark.parametrize(("log_format", "workers"), [("text", "1"), ("json", "2")])
 def test_server_writes_one_format(tmp_path: Path, log_format: str, workers: str) -> None:
     with running_server(tmp_path, "--workers", workers, LOG_FORMAT=log_format) as server:
-        httpx2.get(f"{server}/stores", headers={"x-request-id": "abc-1"})
+        http.get(f"{server}/stores", headers={"x-request-id": "abc-1"})
     check_log((tmp_path / "server.log").read_text().splitlines()[1:], log_format)
 
 
@@ -228,7 +227,7 @@ def test_server_that_uvicorn_starts_writes_the_same(tmp_path: Path) -> None:
     ):
         try:
             wait_until_healthy(f"http://127.0.0.1:{port}", process)
-            httpx2.get(f"http://127.0.0.1:{port}/stores", headers={"x-request-id": "abc-1"})
+            http.get(f"http://127.0.0.1:{port}/stores", headers={"x-request-id": "abc-1"})
         finally:
             process.terminate()
     # The first two lines are uvicorn's, before it has started the application.

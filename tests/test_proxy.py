@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from tests.conftest import ROOT
-from tests.live import free_port, running_server
+from tests.live import free_port, http, running_server
 from tests.samples import STORE, Json
 from tests.sessions import blocks
 
@@ -110,21 +110,21 @@ def test_request_comes_through_with_the_headers_of_the_proxy(
 ) -> None:
     url = f"http://127.0.0.1:{nginx[1]}"
     forged = {"X-Forwarded-For": "192.0.2.9", "Forwarded": "for=192.0.2.9", "X-Request-ID": "abc-1"}
-    response = httpx2.get(f"{url}/stores?limit=1", headers=forged)
+    response = http.get(f"{url}/stores?limit=1", headers=forged)
     assert response.links["next"]["url"].startswith(f"{url}/stores?limit=1&after=")
     assert line_of("abc-1", folder / "server.log")["client"] == "127.0.0.1"
 
 
 def test_nobody_is_local_behind_the_proxy(nginx: tuple[str, int]) -> None:
-    assert httpx2.get(f"http://127.0.0.1:{nginx[1]}/todos").status_code == 401
+    assert http.get(f"http://127.0.0.1:{nginx[1]}/todos").status_code == 401
 
 
 def test_body_over_the_limit_has_the_answer_of_the_server(nginx: tuple[str, int]) -> None:
     body = b" " * 1_100_000
-    response = httpx2.post(f"http://127.0.0.1:{nginx[1]}/stores", content=body)
+    response = http.post(f"http://127.0.0.1:{nginx[1]}/stores", content=body)
     assert response.status_code == 413
     assert response.headers["content-type"] == "application/problem+json"
-    assert httpx2.post(str(response.url), content=body * 2).status_code == 413
+    assert http.post(str(response.url), content=body * 2).status_code == 413
 
 
 def test_client_that_does_not_finish_its_request_is_cut_off(nginx: tuple[str, int]) -> None:

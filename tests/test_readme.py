@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from sqlalchemy import Column, make_url
 from sqlmodel import SQLModel
@@ -18,7 +17,7 @@ from sqlmodel import SQLModel
 from orders_api.app import create_app
 from orders_api.settings import Settings
 from tests.conftest import ROOT
-from tests.live import create_user, local_server, running_server
+from tests.live import create_user, http, local_server, running_server
 from tests.samples import STORE
 from tests.sessions import blocks, check_session, steps
 
@@ -158,7 +157,7 @@ def reverse_proxy(server: str, **added: str) -> Iterator[str]:
         def do_GET(self) -> None:
             del self.headers["Host"]  # instead of it httpx2 sends 127.0.0.1 and the server's port
             headers = dict(self.headers) | added
-            answer = httpx2.get(server + self.path, headers=headers)
+            answer = http.get(server + self.path, headers=headers)
             self.send_response_only(answer.status_code)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -166,7 +165,7 @@ def reverse_proxy(server: str, **added: str) -> Iterator[str]:
             self.wfile.write(answer.content)
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as proxy:
-        thread = threading.Thread(target=proxy.serve_forever)
+        thread = threading.Thread(target=proxy.serve_forever, args=[0.01])
         thread.start()
         try:
             yield f"http://127.0.0.1:{proxy.server_port}"
@@ -184,10 +183,10 @@ def test_server_that_trusts_nobody_asks_all_who_come_through_a_proxy_for_a_token
         reverse_proxy(server) as proxy,
     ):
         form = {"username": "ada", "password": "correct horse"}
-        token = httpx2.post(f"{server}/token", data=form).json()["access_token"]
+        token = http.post(f"{server}/token", data=form).json()["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
-        assert httpx2.get(f"{proxy}/todos").status_code == 401
-        assert httpx2.get(f"{proxy}/todos", headers=headers).status_code == 200
+        assert http.get(f"{proxy}/todos").status_code == 401
+        assert http.get(f"{proxy}/todos", headers=headers).status_code == 200
 
 
 def test_server_that_trusts_its_machine_knows_a_proxy_by_its_headers_alone(
@@ -199,18 +198,18 @@ def test_server_that_trusts_its_machine_knows_a_proxy_by_its_headers_alone(
         reverse_proxy(server, **{"X-Forwarded-For": "192.0.2.1"}) as usual,
         reverse_proxy(server, Forwarded="for=192.0.2.1") as standard,
     ):
-        assert httpx2.get(f"{usual}/todos").status_code == 401
-        assert httpx2.get(f"{standard}/todos").status_code == 401
+        assert http.get(f"{usual}/todos").status_code == 401
+        assert http.get(f"{standard}/todos").status_code == 401
         # Which is why behind a proxy it must be told to trust nobody.
-        assert httpx2.get(f"{silent}/todos").status_code == 200
+        assert http.get(f"{silent}/todos").status_code == 200
 
 
 def test_next_page_is_where_the_proxy_says_that_the_server_is(tmp_path: Path) -> None:
     proxied = {"Host": "api.example", "X-Forwarded-Proto": "https"}
     with local_server(tmp_path) as server, reverse_proxy(server, **proxied) as proxy:
         for _ in range(2):
-            assert httpx2.post(f"{server}/stores", json=STORE).status_code == 201
-        link = httpx2.get(f"{proxy}/stores?limit=1").links["next"]
+            assert http.post(f"{server}/stores", json=STORE).status_code == 201
+        link = http.get(f"{proxy}/stores?limit=1").links["next"]
         assert link["url"].startswith("https://api.example/stores?limit=1&after=")
 
 

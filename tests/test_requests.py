@@ -3,10 +3,8 @@
 import re
 from pathlib import Path
 
-import httpx2
-
 from tests.conftest import ROOT
-from tests.live import local_server
+from tests.live import http, local_server
 from tests.samples import Json
 
 HEAD, *REQUESTS = re.split(
@@ -43,7 +41,7 @@ def test_every_request_is_answered_as_its_title_says(
         for text in REQUESTS:
             request = REQUEST.fullmatch(text)
             assert request, text
-            response = httpx2.request(
+            response = http.request(
                 request["method"],
                 resolved(request["url"]),
                 headers=re.findall(r"(.+?): (.+)", resolved(request["headers"])),

@@ -4,14 +4,13 @@ import subprocess
 from html import unescape
 from pathlib import Path
 
-import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
 from orders_api.app import create_app
 from orders_api.settings import Settings
 from tests.conftest import local_client
-from tests.live import local_server
+from tests.live import http, local_server
 from tests.resources import RESOURCES
 from tests.samples import STORE
 
@@ -87,11 +86,11 @@ def test_commands_of_the_page_work(tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("needs curl")
     with local_server(tmp_path, API_PREFIX="/v1") as server:
-        html = httpx2.get(f"{server}/v1/", headers={"accept": BROWSER}).text
+        html = http.get(f"{server}/v1/", headers={"accept": BROWSER}).text
         (commands,) = re.findall(r"<pre>(.*?)</pre>", html, re.DOTALL)
         script = f"set -e\nalias curl='curl --silent'\n{unescape(commands)}"
         output = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout
-        created = httpx2.get(f"{server}/v1/stores").text
+        created = http.get(f"{server}/v1/stores").text
         assert created.count("storeId") == 1
         assert output.decode() == created.strip("[]") + created
 

@@ -5,7 +5,6 @@ import random
 import socket
 import time
 
-import httpx2
 import pytest
 
 from tests.edge.wire import (
@@ -19,6 +18,7 @@ from tests.edge.wire import (
     reset,
     todo,
 )
+from tests.live import http
 from tests.samples import STORE
 
 SCRIPT = "/docs/static/redoc.standalone.js"  # about a megabyte, more than a socket holds
@@ -115,14 +115,14 @@ def test_half_a_body_is_answered_when_the_client_has_no_more_to_say(server: Serv
 
 
 def test_import_whose_body_turns_out_wrong_keeps_nothing(server: Server) -> None:
-    store = httpx2.post(f"{server.address}/stores", json=STORE).json()["storeId"]
+    store = http.post(f"{server.address}/stores", json=STORE).json()["storeId"]
     line = json.dumps({"storeId": store, "name": "Atlas", "price": 1}).encode() + b"\n"
     lines = ("Content-Type: application/jsonl", "Transfer-Encoding: chunked")
     head = request("POST /products/import", HOST, *lines)
     (answer,) = server.exchange(head, b"%x\r\n%b\r\n" % (len(line), line), b"x", ends=False)
     assert (answer.status, answer.headers["connection"]) == (400, "close")
-    assert httpx2.get(f"{server.address}/products").json() == []
-    httpx2.delete(f"{server.address}/stores/{store}")
+    assert http.get(f"{server.address}/products").json() == []
+    http.delete(f"{server.address}/stores/{store}")
 
 
 def test_wrong_body_of_a_request_that_has_its_answer_ends_the_connection(server: Server) -> None:

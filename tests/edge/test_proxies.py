@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from tests.edge.test_upgrade import H2C, curl_speaks_http2, smuggling
 from tests.edge.wire import Server, chunked, get, todo
-from tests.live import create_user, free_port, running_server
+from tests.live import create_user, free_port, http, running_server
 from tests.test_proxy import NGINX, running_nginx, wait_for
 
 pytestmark = pytest.mark.slow
@@ -64,7 +63,7 @@ def proxied(
     create_user(folder, {})
     with running_server(folder) as address, running(folder, address) as (host, port):
         form = {"username": "ada", "password": "correct horse"}
-        token = httpx2.post(f"{address}/token", data=form).json()["access_token"]
+        token = http.post(f"{address}/token", data=form).json()["access_token"]
         log = folder / "server.log"
         proxy = Server(f"http://{host}:{port}", log)
         yield Server(address, log), proxy, f"Authorization: Bearer {token}"
