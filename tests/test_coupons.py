@@ -157,7 +157,7 @@ cents = st.integers(0, 10_000_000).map(lambda n: Decimal(n) / 100)
     percent=st.integers(0, 100),
 )
 @settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
