@@ -89,7 +89,7 @@ def test_blocks_to_write_fit_into_their_files(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", *IGNORED))
     copy = Copy(folder, {})
-    for heading in ("The model", "The routes", "The tests", "The README and the OpenAPI document"):
+    for heading in ("The model", "The routes", "The tests", "The documentation"):
         copy.follow(heading, runs=False)
     for name in NEW:
         compile((folder / name).read_text("utf-8"), name, "exec")
@@ -123,7 +123,7 @@ def test_new_resource_passes_the_tests_of_all_resources(copy: Copy, tmp_path: Pa
         with running_server(copy.folder, **copy.environment) as address:
             check_session(section("Try it"), address, tmp_path, copy.environment)
     copy.run("alembic check")
-    for heading in ("The tests", "The README and the OpenAPI document"):
+    for heading in ("The tests", "The documentation"):
         copy.follow(heading)
     with running_server(copy.folder, **copy.environment, TRUST_LOCAL="false") as address:
         options = "--phases=examples,coverage --include-path-regex=^/reviews"

@@ -239,7 +239,7 @@ def check_log(lines: list[str], log_format: str) -> None:
     if log_format == "json":
         assert {json.loads(line)["level"] for line in lines} == {"INFO"}
         assert json.loads(line)["message"] == "GET /stores 200"
-        (shown,) = blocks("json", (ROOT / "README.md").read_text("utf-8"))
+        (shown,) = blocks("json", (ROOT / "docs" / "operations.md").read_text("utf-8"))
         assert list(json.loads(line)) == list(json.loads(shown))
     else:
         assert " INFO GET /stores 200 durationMs=" in line

@@ -1,4 +1,4 @@
-"""nginx with the configuration of the README; what it does does not depend on the database."""
+"""nginx with the configuration of docs/deploy.md; what it does does not depend on the database."""
 
 import json
 import re
@@ -42,7 +42,7 @@ http {{
 
 @contextmanager
 def running_nginx(folder: Path, server: str) -> Iterator[tuple[str, int]]:
-    (site,) = blocks("nginx", (ROOT / "README.md").read_text("utf-8"))
+    (site,) = blocks("nginx", (ROOT / "docs" / "deploy.md").read_text("utf-8"))
     port = free_port()
     site = site.replace("127.0.0.1:8000", server.removeprefix("http://"))
     site = site.replace("listen 80", f"listen 127.0.0.1:{port}")

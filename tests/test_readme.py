@@ -1,45 +1,105 @@
-"""What the README shows is run, and what it lists is compared with the program."""
+"""What the README and the pages in docs/ show is run, and what they list is compared."""
 
 import os
 import re
 import shutil
+import subprocess
 import threading
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import Column, make_url
 from sqlmodel import SQLModel
 
 from orders_api.app import create_app
 from orders_api.settings import Settings
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Postgres
 from tests.live import create_user, http, local_server, running_server
 from tests.samples import STORE
 from tests.sessions import blocks, check_session, steps
 
 README = (ROOT / "README.md").read_text("utf-8")
+DOCS = {file.name: file.read_text("utf-8") for file in sorted((ROOT / "docs").glob("*.md"))}
+PAGES = {"README.md": README} | {f"docs/{name}": text for name, text in DOCS.items()}
 POSTGRESQL = make_url("postgresql+psycopg://").get_dialect()()
 
-
-def section(heading: str) -> str:
-    """Give what stands below a heading."""
-    return README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+needs_embedded = pytest.mark.skipif(Postgres.server is None, reason="needs the embedded PostgreSQL")
 
 
-def table(heading: str) -> list[list[str]]:
-    """Give the rows of the table below a heading, without the code marks."""
-    lines = re.findall(r"^\|(.*)\|$", section(heading), re.MULTILINE)[2:]
+def section(heading: str, text: str = README) -> str:
+    """Return what stands below a heading."""
+    return text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def table(text: str) -> list[list[str]]:
+    """Return the rows of the table in a text, without the code marks."""
+    lines = re.findall(r"^\|(.*)\|$", text, re.MULTILINE)[2:]
     return [[cell.strip().replace("`", "") for cell in line.split("|")] for line in lines]
+
+
+# --- The pages -----------------------------------------------------------------------------
+
+
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 200
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    assert PAGES.keys() - {"README.md"} <= set(links(section("Where to go on")))
+
+
+@pytest.mark.parametrize("name", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_every_link_leads_somewhere(name: str) -> None:
+    for link in links((ROOT / name).read_text("utf-8")):
+        path, _, anchor = link.partition("#")
+        target = (ROOT / name).parent / path if path else ROOT / name
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.read_text("utf-8")), link
+
+
+def prose(text: str) -> str:
+    """Return a text without its blocks."""
+    return re.sub(r"(?ms)^```.*?^```$", "", text)
+
+
+def links(text: str) -> list[str]:
+    """Return the links to other files, and to headings."""
+    return [link for link in re.findall(r"\]\(([^)]+)\)", prose(text)) if "://" not in link]
+
+
+def anchors(text: str) -> set[str]:
+    """Return the names that GitHub gives to the headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_block_that_is_no_session_has_a_test() -> None:
+    others = {
+        name: re.findall(r"^```(?!console$)(\w+)$", text, re.MULTILINE)
+        for name, text in PAGES.items()
+    }
+    assert {name: languages for name, languages in others.items() if languages} == {
+        "README.md": ["sh", "sh", "text"],
+        "docs/deploy.md": ["nginx"],  # in test_proxy.py
+        "docs/design.md": ["mermaid"],
+        "docs/operations.md": ["json", "sh", "sh", "sh"],  # json in test_logs.py
+        "docs/postgresql.md": ["sh", "sql", "sql"],  # the indexes in test_trigrams.py
+        "docs/sign-in.md": ["sh"],
+    }
 
 
 # --- The sessions --------------------------------------------------------------------------
 
 
-SIGNING_IN = section("Signing in")
+SESSIONS = [name for name, text in DOCS.items() if blocks("console", text)]
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 
 
@@ -48,39 +108,91 @@ def test_first_session_prints_what_the_readme_shows(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     with local_server(tmp_path, **environment) as address:
-        check_session(section("A first session with curl"), address, tmp_path, environment)
+        check_session(README, address, tmp_path, environment)
 
 
 @pytest.mark.slow
 @needs_curl
-def test_sessions_print_what_the_readme_shows(environment: dict[str, str], tmp_path: Path) -> None:
-    with running_server(tmp_path, **environment) as address:
-        check_session(README.replace(SIGNING_IN, ""), address, tmp_path, environment)
-
-
-@pytest.mark.slow
-@needs_curl
-def test_session_of_a_user_prints_what_the_readme_shows(
-    environment: dict[str, str], tmp_path: Path
+@pytest.mark.parametrize("name", SESSIONS)
+def test_sessions_print_what_the_page_shows(
+    name: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    (command,) = blocks("sh", SIGNING_IN)
-    start = re.fullmatch(r"(\w+)=(\w+) orders-api serve\n", command)
-    assert start
-    with running_server(tmp_path, **environment, **{start[1]: start[2]}) as address:
-        check_session(SIGNING_IN, address, tmp_path, environment)
+    """A page goes on where the README's session ends, unless it serves with other settings."""
+    settings = dict(re.findall(r"^(\w+)=(\w+) orders-api serve$", DOCS[name], re.MULTILINE))
+    text = DOCS[name] if settings else README + DOCS[name]
+    with running_server(tmp_path, **environment, **settings) as address:
+        check_session(text, address, tmp_path, environment)
 
 
-def test_every_command_of_the_sessions_is_run() -> None:
-    assert len(steps(README)) == README.count("\n$ ")
-    first_words = {re.split(r"[ =]", command)[0] for command, _ in steps(README)}
-    assert first_words == {"TOKEN", "curl", "echo", "export", "http", "orders-api", "printf"}
+@pytest.mark.parametrize("name", PAGES)
+def test_every_command_of_the_sessions_is_run(name: str) -> None:
+    found = steps(PAGES[name])
+    assert len(found) == PAGES[name].count("\n$ ")
+    first_words = {re.split(r"[ =]", command)[0] for command, _ in found}
+    assert first_words <= {"TOKEN", "curl", "echo", "export", "http", "orders-api", "printf"}
 
 
 def test_first_commands_to_copy_are_serve_and_test() -> None:
-    assert blocks("sh", README)[:2] == [
+    assert blocks("sh", README) == [
         "pip install uv && uv run orders-api serve\n",
         "uv run pytest\n",
     ]
+
+
+# --- Other commands ------------------------------------------------------------------------
+
+
+def run(command: str, folder: Path, **environment: str) -> None:
+    subprocess.run(
+        ["bash", "-o", "errexit", "-c", command],
+        cwd=folder,
+        env=os.environ | environment,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+
+
+@needs_embedded
+def test_database_that_is_made_and_migrated_as_shown_is_ready(tmp_path: Path) -> None:
+    create, _ = blocks("sql", DOCS["postgresql.md"])
+    name = f"orders_{uuid4().hex}"
+    with psycopg.connect(Postgres.server.get_uri(), autocommit=True) as connection:
+        connection.execute(create.replace(" orders ", f" {name} ").encode())
+    url = Postgres.server.get_uri(database=name)
+
+    (block,) = blocks("sh", DOCS["postgresql.md"])
+    export, migrate, serve = block.splitlines()
+    assert (export.split("=")[0], serve) == ("export DATABASE_URL", "orders-api serve")
+    run(migrate, tmp_path, DATABASE_URL=url)
+    with local_server(tmp_path, DATABASE_URL=url) as address:
+        assert http.get(f"{address}/ready").status_code == 200
+
+
+def test_backup_has_what_was_written_while_the_server_runs(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    sqlite, postgresql = blocks("sh", section("Backups", DOCS["operations.md"]))
+    if not environment and shutil.which("sqlite3") is None:
+        pytest.skip("needs sqlite3")
+    with local_server(tmp_path, **environment) as address:
+        store = http.post(f"{address}/stores", json=STORE).json()
+        if environment:
+            copy = Postgres.create("copy")
+            path = f"{Postgres.server.bin_path}:{os.environ['PATH']}"
+            back_up, restore = postgresql.splitlines()
+            run(back_up, tmp_path, PATH=path, **environment)
+            run(restore, tmp_path, PATH=path, DATABASE_URL=copy)
+        else:
+            copy = f"sqlite:///{tmp_path}/copy.db"
+            run(sqlite, tmp_path)
+    with local_server(tmp_path, DATABASE_URL=copy) as address:
+        assert http.get(f"{address}/stores").json() == [store]
+
+
+def test_what_is_installed_for_traces_is_an_extra_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    named = set(re.findall(r"uv run --extra (\w+)", DOCS["operations.md"]))
+    assert named == set(project["optional-dependencies"])
 
 
 # --- The tables ----------------------------------------------------------------------------
@@ -89,7 +201,7 @@ def test_first_commands_to_copy_are_serve_and_test() -> None:
 def test_every_endpoint_is_listed_with_its_methods_and_parameters() -> None:
     listed = {
         path: (set(methods.split(", ")), set(parameters.split(", ")) - {""})
-        for path, methods, parameters in table("Endpoints")
+        for path, methods, parameters in table(section("Endpoints"))
     }
     assert listed == {
         path: (
@@ -107,7 +219,7 @@ def test_every_endpoint_is_listed_with_its_methods_and_parameters() -> None:
 
 
 def defaults() -> dict[str, str]:
-    """Give the default of each setting, as one writes it in the environment."""
+    """Return the default of each setting, as one writes it in the environment."""
     return {
         name.upper(): "" if field.default is None else str(field.default).replace("True", "true")
         for name, field in Settings.model_fields.items()
@@ -115,7 +227,7 @@ def defaults() -> dict[str, str]:
 
 
 def test_every_setting_is_listed_with_its_default() -> None:
-    assert {name: default for name, default, _ in table("Configuration")} == defaults()
+    assert {name: default for name, default, _ in table(DOCS["configuration.md"])} == defaults()
 
 
 def test_example_file_has_every_setting_commented_out_with_its_default(
@@ -217,7 +329,7 @@ def test_next_page_is_where_the_proxy_says_that_the_server_is(tmp_path: Path) ->
 
 
 def test_diagram_has_every_column_with_its_type_in_postgresql_and_its_keys() -> None:
-    (diagram,) = blocks("mermaid", README)
+    (diagram,) = blocks("mermaid", DOCS["design.md"])
     drawn = {
         name: set(re.findall(r"\S.*", columns))
         for name, columns in re.findall(r"(?ms)^    (\w+) \{\n(.*?)^    \}", diagram)
@@ -236,7 +348,7 @@ def drawn_column(column: Column[Any]) -> str:
 
 
 def test_diagram_has_every_relationship() -> None:
-    (diagram,) = blocks("mermaid", README)
+    (diagram,) = blocks("mermaid", DOCS["design.md"])
     drawn = re.findall(r"^    (\w+) (\|\||\|o)--(?:o|\|)\{ (\w+) : ", diagram, re.MULTILINE)
     assert sorted(drawn) == sorted(
         (key.column.table.name, "|o" if key.parent.nullable else "||", sql_table.name)

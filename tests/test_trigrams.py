@@ -27,7 +27,7 @@ from tests.drills.cluster import Cluster
 from tests.sessions import blocks
 from tests.test_indexes import Work
 
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs" / "postgresql.md").read_text("utf-8")
 
 pytestmark = pytest.mark.slow  # it starts a server of its own
 
@@ -119,14 +119,14 @@ def test_indexes_made_by_hand_are_left_alone(url: str) -> None:
     assert trigram_indexes(url) == INDEXES
 
 
-def test_indexes_can_be_made_later_as_the_readme_says(url: str) -> None:
+def test_indexes_can_be_made_later_as_the_documentation_says(url: str) -> None:
     config = configuration(url)
     command.upgrade(config, "head")
     before = definitions(url)
     for name in INDEXES:
         execute(url, f"DROP INDEX {name}")
-    (block,) = blocks("sql", README)
-    execute(url, *block.split(";")[:-1])
+    _, indexes = blocks("sql", PAGE)
+    execute(url, *indexes.split(";")[:-1])
     assert definitions(url) == before
     command.check(config)
 
