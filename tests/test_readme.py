@@ -152,6 +152,7 @@ def run(command: str, folder: Path, **environment: str) -> None:
     )
 
 
+@pytest.mark.slow
 @needs_embedded
 def test_database_that_is_made_and_migrated_as_shown_is_ready(tmp_path: Path) -> None:
     create, _ = blocks("sql", DOCS["postgresql.md"])
