@@ -26,12 +26,12 @@ from sqlalchemy import Engine, event, literal, select, union_all
 from sqlalchemy.pool import QueuePool
 from sqlmodel import SQLModel
 
-from orders_api import security
 from orders_api.app import create_app
-from orders_api.database import Database, migrate
 from orders_api.settings import Settings
-from tests.postgres import WORKER, wait_for_postgres
-from tests.postgres import Postgres as Postgres
+from orders_api.storage.engines import Database
+from orders_api.storage.migrations import migrate
+from orders_api.web import passwords
+from tests.postgres import WORKER, Postgres as Postgres, wait_for_postgres
 
 ROOT = Path(__file__).parent.parent
 DEFAULT = "not slow and not drill"
@@ -47,7 +47,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name.upper(), None)
     os.environ["ENV_FILE"] = os.devnull
     # As strong as possible in service, as quick as possible here.
-    security.password_hash = PasswordHash([Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)])
+    passwords.password_hash = PasswordHash(
+        [Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)]
+    )
     event.listen(Engine, "before_cursor_execute", record_statement)
     if WORKER is None:
         wait_for_postgres()

@@ -20,8 +20,8 @@ import pytest
 import uvicorn
 from typer.testing import CliRunner
 
-from orders_api import cli
 from orders_api.app import create_app
+from orders_api.cli import commands
 from orders_api.settings import Settings
 
 http = httpx2.Client(verify=False)  # to read the certificates takes 20 ms
@@ -40,7 +40,7 @@ def create_user(folder: Path, environment: dict[str, str]) -> None:
     """Let `ada` sign in with the password `correct horse`."""
     arguments = ["create-user", "ada", "--password-stdin"]
     environment = {"DATABASE_URL": f"sqlite:///{folder}/orders.db"} | environment
-    result = CliRunner().invoke(cli.app, arguments, input="correct horse\n", env=environment)
+    result = CliRunner().invoke(commands.app, arguments, input="correct horse\n", env=environment)
     assert result.exit_code == 0, result.output
 
 
@@ -55,7 +55,7 @@ def local_server(folder: Path, **environment: str) -> Iterator[str]:
         for name, value in environment.items():
             patch.setenv(name, value)
         patch.setattr(uvicorn, "run", lambda _, **options: served.append(options))
-        cli.serve(port=port)
+        commands.serve(port=port)
         (options,) = served
         # The logging of this process is pytest's.
         config = uvicorn.Config(create_app(Settings()), **options | {"log_config": None})

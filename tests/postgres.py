@@ -108,8 +108,8 @@ class Postgres:
         if cls.url is None:
             return
         # Not above: to import them takes seconds, in which the server starts.
-        from orders_api.database import migrate
         from orders_api.settings import parse_database_url
+        from orders_api.storage.migrations import migrate
 
         migrate(parse_database_url(cls.url))
         if cls.server:

@@ -13,8 +13,8 @@ from starlette.requests import Request
 
 from orders_api.app import create_app
 from orders_api.models import Token
-from orders_api.security import is_local
 from orders_api.settings import Settings
+from orders_api.web.security import is_local
 from tests.conftest import database_of, local_client
 from tests.resources import OPERATIONS
 from tests.samples import new_user, problem, sign_in

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench import __main__ as bench
-from tests.bench import load, report
+from tests.bench import __main__ as bench, load, report
 from tests.bench.load import Operation
 from tests.conftest import ROOT, Postgres
 from tests.live import local_server

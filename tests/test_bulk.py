@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from sqlmodel import SQLModel, create_engine
 from typer.testing import CliRunner, Result
 
-from orders_api.cli import app
+from orders_api.cli.commands import app
 from orders_api.settings import Settings
 from tests.live import COMMAND
 from tests.samples import STORE, Json

@@ -18,9 +18,9 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
 from orders_api.app import create_app
-from orders_api.cli import app
-from orders_api.database import head_revision
+from orders_api.cli.commands import app
 from orders_api.settings import Settings
+from orders_api.storage.migrations import head_revision
 from tests.conftest import ROOT
 from tests.samples import STORE
 
@@ -73,11 +73,11 @@ def test_wrong_usage_is_explained(arguments: list[str], complaint: str) -> None:
 
 
 def test_help_and_completion_import_nothing_that_takes_long() -> None:
-    program = "import sys, orders_api.cli; print(*sys.modules)"
+    program = "import sys, orders_api.cli.commands; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     slow = {"alembic", "fastapi", "pydantic", "sqlalchemy", "sqlmodel", "uvicorn"}
     assert slow & set(modules.stdout.split()) == set()
-    assert "orders_api.cli" in modules.stdout.split()
+    assert "orders_api.cli.commands" in modules.stdout.split()
 
 
 COMPLETIONS = [

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from orders_api.cli import app
+from orders_api.cli.commands import app
 from tests.conftest import Postgres
 from tests.live import http, local_server
 

@@ -17,8 +17,8 @@ from sqlalchemy import func
 from sqlmodel import select
 
 from orders_api.app import create_app
-from orders_api.postgresql import PostgresConnection
 from orders_api.settings import Settings
+from orders_api.storage.postgresql import PostgresConnection
 from tests.conftest import database_of, local_client
 from tests.samples import (
     STORE,

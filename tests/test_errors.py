@@ -11,11 +11,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event
 
 from orders_api.app import create_app
-from orders_api.database import Read, Write
 from orders_api.models import TodoOut
-from orders_api.paging import Page
-from orders_api.routing import Router
 from orders_api.settings import Settings
+from orders_api.web import Page, Read, Router, Write
 from tests.conftest import database_of, local_client
 from tests.samples import STORE, new_store, problem
 

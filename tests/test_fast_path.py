@@ -9,8 +9,8 @@ from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 
 from orders_api.app import create_app
-from orders_api.routing import Directory
 from orders_api.settings import Settings
+from orders_api.web.route_table import Directory
 from tests.resources import OPERATIONS, UNKNOWN, Resource, each_resource
 from tests.samples import Json
 from tests.sessions import DATES, MADE_BY_SERVER

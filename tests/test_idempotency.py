@@ -17,10 +17,9 @@ from sqlmodel import func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from orders_api.app import create_app
-from orders_api.database import Write, Writer
 from orders_api.models import IdempotencyKey, Todo, TodoOut
-from orders_api.routing import Router
 from orders_api.settings import Settings
+from orders_api.web import Router, Write, Writer
 from tests.conftest import Postgres, database_of, delete_all_rows, local_client
 from tests.samples import STORE, Json, new_coupon, new_product, new_user, problem, sign_in
 

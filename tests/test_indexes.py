@@ -18,11 +18,11 @@ from fastapi.testclient import TestClient
 from pydantic.alias_generators import to_camel
 from sqlmodel import SQLModel, insert
 
-from orders_api.database import Database
 from orders_api.models import Coupon, Order, OrderItem, OrderTotal, Product, Store, Todo, User
-from orders_api.paging import Page
-from orders_api.postgresql import PostgresConnection
 from orders_api.routes import coupons, orders, products, stores, todos
+from orders_api.storage.engines import Database
+from orders_api.storage.postgresql import PostgresConnection
+from orders_api.web import Page
 from tests.conftest import database_of, delete_all_rows
 from tests.samples import STORE
 from tests.test_paging import LINK

@@ -24,10 +24,10 @@ from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BinaryExpression
 
 from orders_api.app import create_app
-from orders_api.database import MIGRATIONS, head_revision, migrate
 from orders_api.models import Model
-from orders_api.paging import Filter, Page
 from orders_api.settings import Settings
+from orders_api.storage.migrations import MIGRATIONS, head_revision, migrate
+from orders_api.web import Filter, Page
 from tests.conftest import ROOT, Postgres, local_client
 from tests.samples import STORE, create, new_coupon, new_order, new_product, problem
 

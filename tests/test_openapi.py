@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from orders_api.app import create_app
-from orders_api.errors import KINDS, ProblemOut
+from orders_api.problems import KINDS, ProblemOut
 from orders_api.settings import Settings
 from tests.conftest import ROOT
 from tests.resources import OPERATIONS, Resource, each_resource, resolved

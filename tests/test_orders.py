@@ -5,8 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.samples import create, new_coupon, new_order, new_product, new_store, problem
 from tests.test_paging import pages

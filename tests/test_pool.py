@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from orders_api.pool import ConnectionPool
+from orders_api.storage.pool import ConnectionPool
 
 SIZE = 3
 

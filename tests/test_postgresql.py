@@ -14,7 +14,7 @@ import uvloop
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
-from orders_api.postgresql import PostgresConnection
+from orders_api.storage.postgresql import PostgresConnection
 from tests.conftest import Postgres
 
 pytestmark = pytest.mark.skipif(Postgres.url is None, reason="needs PostgreSQL")

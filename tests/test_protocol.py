@@ -7,7 +7,7 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from orders_api.protocol import HttpProtocol
+from orders_api.cli.protocol import HttpProtocol
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n"
 

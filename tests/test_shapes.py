@@ -17,7 +17,9 @@ from orders_api.models import (
     ProductDetail,
     StoreOut,
 )
-from orders_api.shapes import plan_of, rows_of, table_of
+from orders_api.storage.insertion import rows_of
+from orders_api.storage.projection import plan_of
+from orders_api.storage.schemas import table_of
 
 KEYS = [UUID(int=n) for n in range(1, 5)]
 STORE = StoreOut(

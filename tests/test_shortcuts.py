@@ -18,15 +18,18 @@ from opentelemetry import trace
 from sqlalchemy import event
 from starlette.types import Message
 
-from orders_api import database
 from orders_api.app import create_app
-from orders_api.database import Read, migrate
-from orders_api.driver import Statement
 from orders_api.models import OrderDetail, OrderOut, StoreOut
-from orders_api.postgresql import PostgresConnection
-from orders_api.routing import Directory, Router
 from orders_api.settings import Settings
-from orders_api.shapes import Insertion, plan_of, table_of
+from orders_api.storage import engines
+from orders_api.storage.insertion import Insertion
+from orders_api.storage.migrations import migrate
+from orders_api.storage.postgresql import PostgresConnection
+from orders_api.storage.projection import plan_of
+from orders_api.storage.schemas import table_of
+from orders_api.storage.statements import Statement
+from orders_api.web import Read, Router
+from orders_api.web.route_table import Directory
 from tests.conftest import Postgres, database_of, delete_all_rows, local_client
 from tests.samples import STORE, new_order, new_product, new_store, problem
 
@@ -61,7 +64,7 @@ def test_filter_is_compiled_once_for_all_its_values(
         compiled.append(Statement(*arguments))
         return compiled[-1]
 
-    monkeypatch.setattr(database, "Statement", compile_statement)
+    monkeypatch.setattr(engines, "Statement", compile_statement)
     with local_client(create_app(Settings(database_url=database_url))) as client:
         stores = [new_store(client, name=name, city=name) for name in ("Porto", "Faro", "Braga")]
         compiled.clear()

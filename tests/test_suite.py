@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlmodel import SQLModel
 
-from orders_api.database import Database
+from orders_api.storage.engines import Database
 from tests import conftest
 from tests.conftest import LEFT_OUT, ROOT, Postgres, Statements, database_of, delete_all_rows
 from tests.samples import create, new_coupon, new_order, new_product, new_user, sign_in

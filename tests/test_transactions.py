@@ -12,8 +12,8 @@ from sqlalchemy import event
 from sqlalchemy.orm.exc import StaleDataError
 
 from orders_api.app import create_app
-from orders_api.routing import retry_on_conflict
 from orders_api.settings import Settings
+from orders_api.web.retries import retry_on_conflict
 from tests.conftest import database_of, local_client
 from tests.samples import STORE, new_coupon, new_product, problem
 

@@ -20,8 +20,8 @@ from alembic.config import Config
 from sqlalchemy import make_url
 
 from orders_api.app import create_app
-from orders_api.database import MIGRATIONS, migrate
 from orders_api.settings import Settings
+from orders_api.storage.migrations import MIGRATIONS, migrate
 from tests.conftest import ROOT, Postgres, database_of, local_client
 from tests.drills.cluster import Cluster
 from tests.sessions import blocks

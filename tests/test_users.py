@@ -14,10 +14,10 @@ from fastapi.testclient import TestClient
 from sqlmodel import select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from orders_api import security
 from orders_api.app import create_app
 from orders_api.models import SignInFailures, Token, User
 from orders_api.settings import Settings
+from orders_api.web import passwords
 from tests.conftest import database_of, local_client
 from tests.samples import Json, new_user, problem, sign_in
 
@@ -271,8 +271,8 @@ class Comparisons:
         self.most = 0
         self._under_way = 0
         self._lock = threading.Lock()
-        self._verify = security.password_hash.verify
-        monkeypatch.setattr(security.password_hash, "verify", self._compare)
+        self._verify = passwords.password_hash.verify
+        monkeypatch.setattr(passwords.password_hash, "verify", self._compare)
 
     def _compare(self, *args: Any) -> bool:
         with self._lock:
@@ -328,7 +328,7 @@ def test_sign_in_that_would_have_to_wait_for_long_is_503_at_once(
     database_url: str, client: TestClient, comparisons: Comparisons
 ) -> None:
     new_user(client, "ada")
-    most = CORES * (1 + security.MAX_WAITING_PER_SLOT)
+    most = CORES * (1 + passwords.MAX_WAITING_PER_SLOT)
     settings = Settings(database_url=database_url, database_timeout=60)
     with local_client(create_app(settings)) as other, ThreadPoolExecutor(most + 3) as pool:
         answers = [pool.submit(other.post, "/token", data=FORM) for _ in range(most + 3)]
@@ -346,7 +346,7 @@ def test_sign_in_that_would_have_to_wait_for_long_is_503_at_once(
 def test_no_transaction_is_open_while_a_password_is_hashed(
     database_url: str, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
 ) -> None:
-    hash_password = security.password_hash.hash
+    hash_password = passwords.password_hash.hash
     settings = Settings(database_url=database_url, database_pool_size=1)
     with local_client(create_app(settings)) as other:
         statuses = []
@@ -355,7 +355,7 @@ def test_no_transaction_is_open_while_a_password_is_hashed(
             statuses.append(other.post("/todos", json={"task": "A"}).status_code)
             return hash_password(password)
 
-        monkeypatch.setattr(security.password_hash, "hash", hash_and_write)
+        monkeypatch.setattr(passwords.password_hash, "hash", hash_and_write)
         body = {"username": "ada", "password": PASSWORD}
         response = other.post("/users", json=body, headers=headers)
         assert response.status_code == 201

@@ -1,17 +1,19 @@
 """One thin module for each resource, all in the same order: list, create, get, update, delete.
 
-A new module is found by itself.
+A new module is found by itself, with each Router in it.
 """
 
 from importlib import import_module
 from pkgutil import iter_modules
-from types import ModuleType
+
+from orders_api.web import Router
 
 # The documentation begins with these, and the index of `/` too.
 FIRST = ("service", "stores", "products", "orders")
 
 
-def route_modules() -> list[ModuleType]:
+def routers() -> list[Router]:
     names = [module.name for module in iter_modules(__path__)]
     names.sort(key=lambda name: (*FIRST, name).index(name))
-    return [import_module(f"{__name__}.{name}") for name in names]
+    modules = [import_module(f"{__name__}.{name}") for name in names]
+    return [value for m in modules for value in vars(m).values() if isinstance(value, Router)]

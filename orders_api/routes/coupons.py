@@ -6,11 +6,8 @@ from uuid import UUID
 from fastapi import Path, Query
 from sqlmodel import col
 
-from orders_api.database import Read, Write
-from orders_api.errors import IMPOSSIBLE, INVALID
 from orders_api.models import Coupon, CouponCode, CouponIn, CouponOut, CouponUpdate
-from orders_api.paging import Filter, Page
-from orders_api.routing import Router, document_problems
+from orders_api.web import IMPOSSIBLE, INVALID, Filter, Page, Read, Router, Write, document_problems
 
 router = Router(prefix="/coupons", tags=["coupons"])
 

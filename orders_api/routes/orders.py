@@ -7,9 +7,6 @@ from uuid import UUID
 from fastapi import Path, Query, Request
 from sqlmodel import col, select, update
 
-from orders_api.bulk import stream
-from orders_api.database import Read, Write, Writer
-from orders_api.errors import USED_UP, Problem
 from orders_api.models import (
     Coupon,
     CouponCode,
@@ -21,8 +18,18 @@ from orders_api.models import (
     OrderOut,
     ProductDetail,
 )
-from orders_api.paging import Filter, Page
-from orders_api.routing import Router, document_problems
+from orders_api.web import (
+    USED_UP,
+    Filter,
+    Page,
+    Problem,
+    Read,
+    Router,
+    Write,
+    Writer,
+    document_problems,
+    stream,
+)
 
 router = Router(prefix="/orders", tags=["orders"])
 

@@ -7,9 +7,6 @@ from fastapi import Path, Query
 from sqlalchemy import or_
 from sqlmodel import col
 
-from orders_api.bulk import Imported, Lines, import_body, takes_lines
-from orders_api.database import Read, Write
-from orders_api.errors import Problem
 from orders_api.models import (
     Money,
     Product,
@@ -19,14 +16,26 @@ from orders_api.models import (
     SearchText,
     StoreOut,
 )
-from orders_api.paging import Filter, Page
-from orders_api.routing import Router
+from orders_api.web import (
+    Filter,
+    Imported,
+    Lines,
+    Page,
+    Problem,
+    Read,
+    Router,
+    Write,
+    import_body,
+    takes_lines,
+)
 
 router = Router(prefix="/products", tags=["products"])
+store_router = Router(prefix="/stores", tags=["stores"])
 
 SkipBad = Annotated[
     bool, Query(alias="skipBad", description="Import the good lines, and leave out the bad ones.")
 ]
+StoreId = Annotated[UUID, Path(alias="storeId", description="The store's id.")]
 ProductId = Annotated[UUID, Path(alias="productId", description="The product's id.")]
 
 
@@ -56,6 +65,17 @@ class ProductPage(StoreProductPage):
 async def list_products(read: Read, page: Annotated[ProductPage, Query()]) -> list[ProductDetail]:
     """List products with their stores, oldest first unless sorted."""
     return await read.page(ProductDetail, page)
+
+
+@store_router.get("/{storeId}/products")
+async def list_store_products(
+    read: Read, store_id: StoreId, page: Annotated[StoreProductPage, Query()]
+) -> list[ProductDetail]:
+    """List the products of a store, as `GET /products?storeId=…` does."""
+    found = await read.page(ProductDetail, page, col(Product.store_id) == store_id)
+    if not found:
+        await read.one(StoreOut, store_id)  # 404 if there is none
+    return found
 
 
 @router.post("", status_code=201)

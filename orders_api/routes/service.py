@@ -11,9 +11,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 
-from orders_api.database import head_revision
-from orders_api.errors import NOT_MIGRATED, Problem
-from orders_api.routing import Router
+from orders_api.web import Router, check_readiness
 
 router = Router(tags=["service"])
 
@@ -106,8 +104,5 @@ async def get_health() -> Health:
 @router.get("/ready")
 async def get_ready(request: Request) -> Health:
     """Tell whether requests can be served: the database answers and its schema is current."""
-    current, head = await request.app.state.database.current_revision(), head_revision()
-    if current != head:
-        detail = f"The schema is at revision {current}, the code at {head}: `orders-api migrate`."
-        raise Problem(NOT_MIGRATED, detail, headers={"Retry-After": "10"})
+    await check_readiness(request)
     return Health()

@@ -6,11 +6,8 @@ from uuid import UUID
 from fastapi import Path, Query
 from sqlmodel import col
 
-from orders_api.database import Read, Write
 from orders_api.models import (
     CurrencyCode,
-    Product,
-    ProductDetail,
     SearchText,
     Store,
     StoreIn,
@@ -18,9 +15,7 @@ from orders_api.models import (
     StoreUpdate,
     Text,
 )
-from orders_api.paging import Filter, Page
-from orders_api.routes.products import StoreProductPage
-from orders_api.routing import Router
+from orders_api.web import Filter, Page, Read, Router, Write
 
 router = Router(prefix="/stores", tags=["stores"])
 
@@ -56,17 +51,6 @@ async def create_store(write: Write, body: StoreIn) -> StoreOut:
 async def get_store(read: Read, store_id: StoreId) -> StoreOut:
     """Get a store."""
     return await read.one(StoreOut, store_id)
-
-
-@router.get("/{storeId}/products")
-async def list_store_products(
-    read: Read, store_id: StoreId, page: Annotated[StoreProductPage, Query()]
-) -> list[ProductDetail]:
-    """List the products of a store, as `GET /products?storeId=…` does."""
-    found = await read.page(ProductDetail, page, col(Product.store_id) == store_id)
-    if not found:
-        await read.one(StoreOut, store_id)  # 404 if there is none
-    return found
 
 
 @router.patch("/{storeId}")

@@ -5,10 +5,8 @@ from typing import Annotated
 from fastapi import Path, Query
 from sqlmodel import col
 
-from orders_api.database import Read, Write
 from orders_api.models import MAX_INTEGER, Todo, TodoIn, TodoOut, TodoUpdate
-from orders_api.paging import Filter, Page
-from orders_api.routing import Router
+from orders_api.web import Filter, Page, Read, Router, Write
 
 router = Router(prefix="/todos", tags=["todos"])
 

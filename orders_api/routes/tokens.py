@@ -6,11 +6,17 @@ from fastapi import Form, Request, Response
 from pydantic import BaseModel, Field
 from sqlmodel import col, delete
 
-from orders_api.database import Write
-from orders_api.errors import TOO_MANY, UNAUTHORIZED
 from orders_api.models import SearchText, Token
-from orders_api.routing import Router, document_problems
-from orders_api.security import TOKEN_LIFETIME, Who, sign_in
+from orders_api.web import (
+    TOKEN_LIFETIME,
+    TOO_MANY,
+    UNAUTHORIZED,
+    Router,
+    Who,
+    Write,
+    document_problems,
+    sign_in,
+)
 
 router = Router(prefix="/token", tags=["sign-in"])
 

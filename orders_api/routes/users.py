@@ -6,12 +6,17 @@ from uuid import UUID
 from fastapi import Path, Query, Request
 from sqlmodel import col, delete
 
-from orders_api.database import Read, Write
-from orders_api.errors import FORBIDDEN
 from orders_api.models import Token, User, UserIn, UserOut, UserUpdate
-from orders_api.paging import Page
-from orders_api.routing import Router, document_problems
-from orders_api.security import Who, hash_password
+from orders_api.web import (
+    FORBIDDEN,
+    Page,
+    Read,
+    Router,
+    Who,
+    Write,
+    document_problems,
+    hash_password,
+)
 
 router = Router(prefix="/users", tags=["users"])
 

@@ -24,8 +24,8 @@ import psutil
 import psycopg
 import typer
 
-from orders_api.database import migrate
 from orders_api.settings import parse_database_url
+from orders_api.storage.migrations import migrate
 from tests.bench import report
 from tests.bench.load import Operation, Sample, drive, drive_here, generator
 from tests.bench.servers import LIMIT, OURS, insert_data, serving

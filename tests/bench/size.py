@@ -28,10 +28,10 @@ from uuid import uuid4
 import psycopg
 from sqlmodel import SQLModel
 
-from orders_api.database import migrate
 from orders_api.models import Order, Product
-from orders_api.paging import Keyset
 from orders_api.settings import Settings
+from orders_api.storage.keyset import Keyset
+from orders_api.storage.migrations import migrate
 from tests.conftest import Postgres
 from tests.live import running_server
 

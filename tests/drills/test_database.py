@@ -13,8 +13,8 @@ import httpx2
 import psycopg
 import pytest
 
-from orders_api.database import migrate
 from orders_api.settings import Settings
+from orders_api.storage.migrations import migrate
 from tests.conftest import Postgres
 from tests.drills.cluster import Cluster
 from tests.drills.ledger import PATIENCE, WHOLE, Ledger, Load, check

@@ -14,8 +14,8 @@ import httpx2
 import psycopg
 import pytest
 
-from orders_api.database import migrate
 from orders_api.settings import Settings
+from orders_api.storage.migrations import migrate
 from tests.conftest import Postgres
 from tests.drills.ledger import WHOLE, Ledger, Load, check
 from tests.live import COMMAND, free_port, wait_until_healthy

@@ -7,7 +7,9 @@ from tests.edge.wire import Server
 from tests.live import SERVE, running_server
 
 # As on a machine without uvloop.
-WITHOUT_UVLOOP = "import sys; sys.modules['uvloop'] = None; from orders_api.cli import app; app()"
+WITHOUT_UVLOOP = (
+    "import sys; sys.modules['uvloop'] = None; from orders_api.cli.commands import app; app()"
+)
 COMMANDS = {"uvloop": SERVE, "asyncio": (sys.executable, "-c", WITHOUT_UVLOOP, "serve")}
 
 

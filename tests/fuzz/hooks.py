@@ -15,8 +15,8 @@ from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.openapi.checks import RejectedPositiveData
 
-from orders_api.bulk import MEDIA_TYPES
-from orders_api.errors import IMPOSSIBLE, KEY_REUSED, PRECONDITION_FAILED
+from orders_api.problems import IMPOSSIBLE, KEY_REUSED, PRECONDITION_FAILED
+from orders_api.web.line_bodies import MEDIA_TYPES
 from tests.live import COMMAND
 from tests.samples import STORE
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orders_api.database import migrate
 from orders_api.settings import Settings
+from orders_api.storage.migrations import migrate
 from tests.conftest import ROOT, Postgres
 from tests.live import COMMAND, running_server
 

@@ -13,12 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
-from orders_api.driver import Link
+from orders_api.storage.driver import Link
+from orders_api.storage.stale_connections import UNTRIED
 
 Result = TypeVar("Result")
-
-UNTRIED = "untried"
-"""In the `info` of a connection to PostgreSQL from when it was idle to its next success."""
 
 
 class ConnectionPool:

@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from orders_api.bulk import MEDIA_TYPES
-from orders_api.errors import MEDIA_TYPE, Problem, ProblemOut
-from orders_api.preferences import MINIMAL, ROLLBACK
+from orders_api.problems import MEDIA_TYPE, Problem, ProblemOut
+from orders_api.web.line_bodies import MEDIA_TYPES
+from orders_api.web.prefer import MINIMAL, ROLLBACK
 
 Object = dict[str, Any]
 

@@ -1,16 +1,13 @@
-"""Out classes as statements: what an Out class names is what is read and what is inserted.
+"""Out classes as queries: what an Out class names is what is read.
 
 A member that is a column is selected, a nested Out class is joined, and the lists of nested
-objects come in the same statement, as rows of their own. Rows become Out objects without the
-detour over entities of the ORM, and without validation, since the database holds what was
-validated on its way in.
+objects come in the same statement, as rows of their own.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from operator import attrgetter
-from typing import Any, get_args, get_origin
+from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
@@ -18,66 +15,23 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     FromClause,
-    Insert,
     Select,
-    Table,
     bindparam,
     cast,
     func,
-    insert,
     literal_column,
     null,
     select,
     union_all,
 )
-from sqlalchemy.orm import InstrumentedAttribute, RelationshipProperty, joinedload, selectinload
-from sqlalchemy.orm.interfaces import LoaderOption
+from sqlalchemy.orm import RelationshipProperty
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
 from sqlmodel import SQLModel
 
-Row = Sequence[Any]
-Build = Callable[[Row], Any]
-Loads = tuple[Callable[[Any], Any] | None, ...]
+from orders_api.storage.row_mapper import Build, Loads, Recipe, Row
+from orders_api.storage.schemas import nested_members, table_of
+
 Query = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
-
-
-@cache
-def table_of(shape: type[SQLModel]) -> Any:
-    """Find the table that an Out class shows: the one that the class, or a base of it, leads to.
-
-    An In class shows none: TypeError.
-    """
-    # SQLModel itself leads to every table.
-    for base in shape.__mro__[: shape.__mro__.index(SQLModel)]:
-        for candidate in (base, *base.__subclasses__()):
-            if isinstance(candidate, type) and "__table__" in vars(candidate):
-                return candidate
-    raise TypeError(f"No table derives from {shape.__name__} or a base of it")
-
-
-def _nested(shape: type[SQLModel]) -> Iterator[tuple[str, type[SQLModel], bool]]:
-    """Give the name and the class of each nested member, and whether it is a list of them."""
-    for name, member in shape.model_fields.items():
-        is_list = get_origin(member.annotation) is list
-        nested = get_args(member.annotation)[0] if is_list else member.annotation
-        if isinstance(nested, type) and issubclass(nested, SQLModel):
-            yield name, nested, is_list
-
-
-@cache
-def loads(shape: type[SQLModel]) -> tuple[LoaderOption, ...]:
-    """Load an entity, to change it, with just the related rows that the Out class names."""
-    return tuple(_loads(shape, table_of(shape)))
-
-
-def _loads(shape: type[SQLModel], table: type[SQLModel]) -> Iterator[Any]:
-    for name, nested, is_list in _nested(shape):
-        relationship: InstrumentedAttribute[Any] = getattr(table, name)
-        load = selectinload(relationship) if is_list else joinedload(relationship)
-        yield load.options(*_loads(nested, table_of(nested)))
-
-
-# --- Reading ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -223,53 +177,6 @@ class Plan:
         return list(found.values())
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to make an object of an Out class of a row."""
-
-    shape: type[SQLModel]
-    members: Mapping[str, "int | Recipe | None"]
-    """Where each member is: in a column, in a nested object, or (a list) in rows of its own."""
-
-    def build(self, loads: Loads) -> Build:
-        """Write a function: it takes half the time that a loop over the members would."""
-        known: dict[str, Any] = {"make": _make}
-        # The source has numbers, and names of members of our own classes.
-        build: Build = eval(f"lambda row: {self._source(loads, known)}", known)  # noqa: S307
-        return build
-
-    def _source(self, loads: Loads, known: dict[str, Any]) -> str:
-        shape = f"shape_{len(known)}"
-        known[shape] = self.shape
-        members = []
-        for name, place in self.members.items():
-            if place is None:
-                value = "[]"
-            elif isinstance(place, Recipe):
-                value = place._source(loads, known)
-            elif loads and loads[place]:
-                known[f"load_{place}"] = loads[place]
-                value = f"load_{place}(row[{place}])"
-            else:
-                value = f"row[{place}]"
-            members.append(f"{name!r}: {value}")
-        return f"make({shape}, {{{', '.join(members)}}})"
-
-
-def _make(shape: type[SQLModel], values: dict[str, Any]) -> SQLModel:
-    """Make an object without validation, as `model_construct` does, but five times as fast."""
-    one: SQLModel = _new(shape)
-    _set(one, "__dict__", values)
-    _set(one, "__pydantic_fields_set__", set())
-    _set(one, "__pydantic_extra__", None)
-    _set(one, "__pydantic_private__", None)
-    return one
-
-
-_new: Any = object.__new__
-_set = object.__setattr__
-
-
 def _labelled(columns: Iterable[Any], labels: Iterable[str]) -> list[ColumnElement[Any]]:
     return [column.label(label) for column, label in zip(columns, labels, strict=True)]
 
@@ -281,7 +188,7 @@ def _nothing(column: ColumnElement[Any]) -> ColumnElement[Any]:
 @cache
 def plan_of(shape: type[SQLModel]) -> Plan:
     relationships = table_of(shape).__mapper__.relationships
-    lists = [(name, nested) for name, nested, is_list in _nested(shape) if is_list]
+    lists = [(name, nested) for name, nested, is_list in nested_members(shape) if is_list]
     plan = _plan(shape, 3 if lists else 0)
     start = 3 + len(plan.columns)
     children = []
@@ -309,7 +216,7 @@ def by_keys(shape: type[SQLModel], count: int) -> Query:
 
 
 def _listless(shape: type[SQLModel]) -> type[SQLModel]:
-    if any(is_list for _, _, is_list in _nested(shape)):
+    if any(is_list for _, _, is_list in nested_members(shape)):
         raise TypeError(f"{shape.__name__} has a list, so it cannot be nested in another class")
     return shape
 
@@ -336,7 +243,7 @@ def _select(
     # In the order of the class, in which members are shown.
     members: dict[str, int | Recipe | None] = dict.fromkeys(shape.model_fields)
     members |= {name: place for place, name in enumerate(names, start)}
-    for name, other, is_list in _nested(shape):
+    for name, other, is_list in nested_members(shape):
         if not is_list:
             target = table_of(_listless(other)).__table__.alias()
             pairs = relationships[name].local_remote_pairs
@@ -344,100 +251,3 @@ def _select(
             more, source, members[name] = _select(other, target, source, start + len(columns))
             columns += more
     return columns, source, Recipe(shape, members)
-
-
-# --- Inserting ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Insertion:
-    """Where the columns of a table get their values from when an object is inserted."""
-
-    table: Any
-    members: Mapping[str, Callable[[Any], Any]]
-    inherited: Mapping[str, str]
-    """The columns that are the parent's, and its members that they are."""
-
-    defaults: Mapping[str, Callable[[], Any]]
-
-    def row(self, one: Any, parent: Any = None) -> dict[str, Any]:
-        values = {name: get(one) for name, get in self.members.items()}
-        for name, member in self.inherited.items():
-            values[name] = getattr(parent, member)
-        for name, default in self.defaults.items():
-            values[name] = default()
-        return values
-
-
-def rows_of(one: SQLModel) -> list[tuple[Any, list[dict[str, Any]]]]:
-    """Give the rows that an object consists of by their tables, its own table first."""
-    own = _insertion(type(one), None)
-    tables = [(own.table, [own.row(one)])]
-    for child in plan_of(type(one)).children:
-        insertion = _insertion(child.shape, child.relationship)
-        rows = [insertion.row(other, one) for other in getattr(one, child.name)]
-        tables.append((insertion.table, rows))
-    return tables
-
-
-@cache
-def _insertion(shape: type[SQLModel], parent: RelationshipProperty[Any] | None) -> Insertion:
-    table = table_of(shape)
-    members: dict[str, Callable[[Any], Any]] = {}
-    for name, _, is_list in _nested(shape):
-        if not is_list:  # the foreign key is the nested object's key
-            pairs = table.__mapper__.relationships[name].local_remote_pairs
-            members |= {str(a.key): attrgetter(f"{name}.{b.key}") for a, b in pairs}
-    names = [column.key for column in table.__table__.columns]
-    members |= {name: attrgetter(name) for name in names if name in shape.model_fields}
-    inherited: dict[str, str] = {}
-    if parent:  # its key, and what else there must be that no member gives
-        inherited = {name: name for name in names if table.model_fields[name].is_required()}
-        inherited |= {str(b.key): str(a.key) for a, b in parent.local_remote_pairs or ()}
-        inherited = {name: m for name, m in inherited.items() if name not in members}
-    defaults = {
-        name: partial(table.model_fields[name].get_default, call_default_factory=True)
-        for name in names
-        if name not in members and name not in inherited
-    }
-    return Insertion(table.__table__, members, inherited, defaults)
-
-
-@cache
-def insert_of(table: Table) -> Insert:
-    return insert(table)
-
-
-@cache
-def insert_and_tell_key(table: Table) -> Insert:
-    """Insert a row whose key the database makes, and answer with the key."""
-    return insert(table).returning(*table.primary_key)
-
-
-@cache
-def insert_together(tables: tuple[tuple[Table, tuple[str, ...], int], ...]) -> Insert:
-    """Insert a number of rows with these columns into each table by one statement.
-
-    PostgreSQL looks at foreign keys when the statement has ended, whatever it did first. The
-    parameters are named as in `values_together`.
-    """
-    inserts = [
-        insert(table).values(
-            [
-                {n: bindparam(f"{n}_{i}_{row}", type_=table.c[n].type) for n in names}
-                for row in range(count)
-            ]
-        )
-        for i, (table, names, count) in enumerate(tables)
-    ]
-    first, *others = inserts
-    return first.add_cte(*(other.cte(f"insert_{i}") for i, other in enumerate(others)))
-
-
-def values_together(tables: Iterable[list[dict[str, Any]]]) -> dict[str, Any]:
-    return {
-        f"{name}_{i}_{row}": value
-        for i, rows in enumerate(tables)
-        for row, values in enumerate(rows)
-        for name, value in values.items()
-    }

@@ -19,7 +19,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from orders_api.errors import HEAD_TOO_LARGE, MALFORMED, Kind, Problem
+from orders_api.problems import HEAD_TOO_LARGE, MALFORMED, Kind, Problem
 from orders_api.settings import Settings
 
 SLICE = 8192  # bytes given to the parser at once, so that an endless head is noticed early

@@ -17,10 +17,10 @@ from sqlalchemy import Insert, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, delete, update
 
-from orders_api.database import Database
-from orders_api.driver import Link
-from orders_api.errors import KEY_REUSED, MALFORMED, Problem
 from orders_api.models import IdempotencyKey
+from orders_api.problems import KEY_REUSED, MALFORMED, Problem
+from orders_api.storage.driver import Link
+from orders_api.storage.engines import Database
 
 HEADER = "Idempotency-Key"
 KEPT_FOR = timedelta(hours=24)

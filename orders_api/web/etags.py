@@ -5,7 +5,7 @@ import re
 
 from fastapi import Request, Response
 
-from orders_api.errors import PRECONDITION_FAILED, Problem
+from orders_api.problems import PRECONDITION_FAILED, Problem
 
 ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 

@@ -1,0 +1,47 @@
+"""Rows become lines."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlmodel import SQLModel
+
+from orders_api.bulk.formats import to_csv, to_json_lines
+from orders_api.models import OrderDetail
+from orders_api.storage.batches import read_page
+
+ORDER_COLUMNS = [
+    "orderId", "date", "couponCode", "percentOff",
+    "productId", "name", "unitPrice", "currency", "quantity", "lineTotal",
+]  # fmt: skip
+
+
+def export(connection: Connection, shape: type[SQLModel], form: str) -> Iterator[bytes]:
+    """Write all objects as `csv` or `jsonl`, oldest first."""
+    if form == "csv":
+        yield to_csv([csv_columns(shape)])
+    page: list[Any] = []
+    while page := read_page(connection, shape, page):
+        yield to_csv(csv_rows(page)) if form == "csv" else to_json_lines(page)
+
+
+def csv_columns(shape: type[SQLModel]) -> list[str]:
+    """Name the columns: those of an object or, of an order, the same and those of an item."""
+    if shape is OrderDetail:
+        return ORDER_COLUMNS
+    return [field.alias or name for name, field in shape.model_fields.items()]
+
+
+def csv_rows(page: Iterable[SQLModel]) -> Iterator[Iterable[Any]]:
+    """Give a row for each object, and for each item of an order."""
+    for one in page:
+        if not isinstance(one, OrderDetail):
+            yield (getattr(one, name) for name in type(one).model_fields)
+            continue
+        date = one.date.isoformat().replace("+00:00", "Z")
+        for item in one.items:
+            yield (
+                *(one.order_id, date, one.coupon_code, one.percent_off),
+                *(item.product.product_id, item.name, item.unit_price, item.currency),
+                *(item.quantity, item.line_total),
+            )

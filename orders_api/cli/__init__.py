@@ -1,0 +1,1 @@
+"""The command line, `orders-api`, and the server that it starts."""

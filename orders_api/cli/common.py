@@ -1,0 +1,109 @@
+"""What the commands have in common."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from orders_api.settings import Settings
+
+
+STREAM = Path("-")
+
+
+@contextmanager
+def open_session(begin: str = "BEGIN IMMEDIATE") -> Iterator["Session"]:
+    """Open a session on the database of the settings, or end with the reason why not.
+
+    `begin` is how SQLite begins a transaction: plain `BEGIN` lets others write until this one does.
+    """
+    import sqlalchemy as sa
+    from sqlmodel import Session
+
+    from orders_api.settings import Settings
+    from orders_api.storage.errors import from_database_error
+    from orders_api.storage.sqlite import PRAGMAS
+
+    settings = Settings()
+    options: dict[str, Any] = {"connect_timeout": 10, "application_name": "orders-api"}
+    if is_sqlite := settings.url.get_backend_name() == "sqlite":
+        migrate_or_exit(settings)
+        options = {"isolation_level": None, "timeout": 60}
+    url = settings.url.set(drivername=settings.url.drivername.replace("aiosqlite", "pysqlite"))
+    engine = sa.create_engine(
+        url, connect_args=options, hide_parameters=True, poolclass=sa.NullPool
+    )
+    if is_sqlite:
+        pragmas = ";".join(PRAGMAS)
+        sa.event.listen(engine, "connect", lambda c, _: c.executescript(pragmas))
+        sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql(begin))
+    try:
+        with Session(engine) as session:
+            yield session
+    except sa.exc.SQLAlchemyError as error:
+        problem = from_database_error(error)
+        if problem is None:
+            raise
+        fail(problem.detail)
+
+
+@contextmanager
+def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a bar on standard error, if that is a terminal; call it with how much is done."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def opened(file: Path, mode: Literal["rb", "wb"]) -> Iterator[BinaryIO]:
+    """Open a file, or the standard stream that `-` stands for; what fails is said in a sentence."""
+    stream = sys.stdin if mode == "rb" else sys.stdout
+    try:
+        with nullcontext(stream.buffer) if file == STREAM else file.open(mode) as content:
+            yield content
+            content.flush()
+    except BrokenPipeError:  # such as with `| head`: typer ends quietly
+        raise
+    except OSError as error:
+        name = stream.name if file == STREAM else file
+        fail(f"{name} cannot be {'read' if mode == 'rb' else 'written'}: {error.strerror}.")
+
+
+def format_of(file: Path) -> Any:
+    """Tell a file's format by its name."""
+    return {".csv": "csv", ".json": "json"}.get(file.suffix.lower(), "jsonl")
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def fail(sentence: str) -> NoReturn:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(1)
+
+
+def migrate_or_exit(settings: "Settings") -> None:
+    import sqlalchemy.exc
+    from alembic.util import CommandError
+
+    from orders_api.storage.migrations import migrate
+
+    try:
+        migrate(settings.url)
+    except (sqlalchemy.exc.DBAPIError, CommandError) as error:
+        reason = str(getattr(error, "orig", error)).splitlines()[0].rstrip(".")
+        fail(f"The database could not be migrated: {reason}.")

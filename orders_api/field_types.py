@@ -1,0 +1,124 @@
+"""Kinds of value that members may have, whatever resource they belong to."""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+from uuid import UUID
+
+import pydantic
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+from sqlmodel import Field
+from uuid_utils.compat import uuid7
+
+from orders_api.problems import matching
+
+CENT = Decimal("0.01")
+MAX_INTEGER = 2**31 - 1  # an INTEGER of PostgreSQL
+MAX_MONEY = Decimal("9999999999.99")
+AMOUNT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,2})?", re.ASCII)
+
+
+def _plain_decimal(value: object) -> object:
+    """Refuse what Decimal would take besides numbers and plain decimal strings."""
+    if isinstance(value, bool) or (isinstance(value, str) and not AMOUNT.fullmatch(value)):
+        raise ValueError('must be a number or a plain decimal string such as "19.99"')
+    return value
+
+
+def _to_cents(value: Decimal) -> Decimal:
+    # The databases round differently, so nothing is left for them to round.
+    return abs(value.quantize(CENT))  # zero has no sign in a database
+
+
+Key = Annotated[UUID, Field(default_factory=uuid7, primary_key=True)]
+"""Made by the server as UUIDv7 (RFC 9562): the order of keys is the order of creation."""
+
+ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d.*", re.ASCII)
+
+
+def _iso_time(value: object) -> object:
+    """Refuse what datetime would take besides ISO 8601, such as seconds since 1970."""
+    if not isinstance(value, datetime) and not ISO_TIME.fullmatch(str(value)):
+        raise ValueError("must be a time such as 2026-01-31T12:00:00Z")
+    return value
+
+
+def _to_utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("must have an offset, such as Z or +01:00 (in a URL %2B01:00)")
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be in the years 1 to 9999 in UTC") from None
+
+
+Moment = Annotated[datetime, BeforeValidator(_iso_time), AfterValidator(_to_utc)]
+"""A time in ISO 8601 with offset."""
+
+MONEY_NUMBER = {"type": "number", "minimum": 0, "maximum": float(MAX_MONEY), "multipleOf": 0.01}
+
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_plain_decimal),
+    pydantic.Field(max_digits=12, decimal_places=2),  # makes the column NUMERIC(12,2)
+    pydantic.Field(ge=0, le=MAX_MONEY),
+    AfterValidator(_to_cents),
+    PlainSerializer(float, return_type=float, when_used="json"),
+    WithJsonSchema(MONEY_NUMBER, mode="serialization"),
+    WithJsonSchema(
+        {"anyOf": [MONEY_NUMBER, {"type": "string", "pattern": f"^{AMOUNT.pattern}$"}]},
+        mode="validation",
+    ),
+]
+"""An amount in a currency's main unit, at most two decimals, as a number or a string."""
+
+
+def _text(max_length: int) -> Any:
+    return matching(
+        # PostgreSQL cannot store NUL.
+        r"^[^\x00]*[^\x00-\x20][^\x00]*$",
+        "must be text that is not blank and has no NUL character",
+        min_length=1,
+        max_length=max_length,
+    )
+
+
+Text = Annotated[str, _text(200)]
+LongText = Annotated[str, _text(5000)]
+SearchText = Annotated[
+    str, matching(r"^[^\x00]*$", "must be text without a NUL character", max_length=200)
+]
+
+CurrencyCode = Annotated[
+    str, matching(r"^[A-Z]{3}$", "must be three capital letters, such as EUR", max_length=3)
+]
+"""A currency's code, as in ISO 4217."""
+
+EmailAddress = Annotated[
+    str,
+    matching(
+        # What a browser's <input type=email> accepts (WHATWG HTML, "valid email address").
+        r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+        r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$",
+        "must be an e-mail address",
+        max_length=254,
+    ),
+]
+
+WebAddress = Annotated[
+    str,
+    matching(
+        r"^https?://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?(?:[/?#][!-~]*)?$",
+        "must be a web address with http:// or https://",
+        max_length=2000,
+    ),
+]
+
+
+def whole(value: object) -> object:
+    """Take 2.0 for 2, as JSON Schema and every client with but one type of number does."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Flag = Annotated[bool, pydantic.Field(strict=True)]

@@ -1,0 +1,1 @@
+"""What the databases ask for. It knows no request, no header, and no page of HTTP."""

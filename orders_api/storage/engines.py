@@ -1,0 +1,158 @@
+"""The engines of a database, the pools on them, and the statements that are kept for it."""
+
+import asyncio
+import math
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, Integer, bindparam, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.util import greenlet_spawn
+from sqlmodel import SQLModel
+
+from orders_api.settings import Settings
+from orders_api.storage.driver import Link
+from orders_api.storage.errors import StaleConnectionError
+from orders_api.storage.keyset import Keyset
+from orders_api.storage.migrations import migrate, revision_of
+from orders_api.storage.pool import ConnectionPool
+from orders_api.storage.projection import plan_of
+from orders_api.storage.sqlite import begin_immediate, prepare_connection
+from orders_api.storage.stale_connections import find_stale_connection, mark_tried
+from orders_api.storage.statements import Clause, Statement
+
+Result = TypeVar("Result")
+
+
+class Database:
+    """Two engines on one database: readers in autocommit, writers in transactions."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = settings.url
+        self.timeout = settings.database_timeout
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._anchor: sqlite3.Connection | None = None
+        self._statements: dict[Clause, Statement] = {}
+        self._listings: dict[Any, tuple[Statement, list[str]]] = {}
+        # PostgreSQL's own form of parameters, which the driver sends as they are.
+        dialect: Any = self.url.get_dialect()
+        self.dialect = dialect(paramstyle="qmark" if self.is_sqlite else "numeric_dollar")
+        size = settings.database_pool_size
+        if self.is_sqlite and self.url.database in {None, "", ":memory:"}:
+            # It lives as long as a connection is open, so one is, whatever befalls the pool's.
+            name = f"file:{uuid4()}"
+            query = {"mode": "memory", "cache": "shared", "uri": "true"}
+            self._anchor = sqlite3.connect(f"{name}?mode=memory&cache=shared", uri=True)
+            self.url = self.url.set(database=name, query=query)
+            # Connections that share a cache do not wait for each other, so there is one.
+            self.writer = self.reader = self._engine(pool_size=1)
+            pool = ConnectionPool(self.writer, 1, self.timeout, keep=False)
+            self.to_read = self.to_write = pool
+        else:
+            self.reader = self._engine(
+                pool_size=size, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
+            )
+            self.writer = self._engine(pool_size=size)
+            self.to_read = ConnectionPool(
+                self.reader, size, self.timeout, close_all_idle=self.close_idle
+            )
+            self.to_write = ConnectionPool(
+                self.writer,
+                # SQLite has one writer at a time: they queue here rather than poll a lock.
+                1 if self.is_sqlite else size,
+                self.timeout,
+                close_all_idle=self.close_idle,
+            )
+        if self.is_sqlite:
+            event.listen(self.writer.sync_engine, "begin", begin_immediate)
+
+    def _engine(self, **options: Any) -> AsyncEngine:
+        if self.is_sqlite:
+            connect_args: dict[str, Any] = {"isolation_level": None, "timeout": self.timeout}
+        else:
+            # It takes a tenth of a second, which SQLite does not need.
+            from orders_api.storage.postgresql import PostgresConnection
+
+            connect_args = {
+                "application_name": "orders-api",
+                "connect_timeout": math.ceil(self.timeout),
+                "async_creator_fn": PostgresConnection.connect,
+            }
+        engine = create_async_engine(
+            self.url,
+            connect_args=connect_args,
+            hide_parameters=True,  # no user's data in an error's text
+            max_overflow=0,
+            pool_pre_ping=True,  # of those that were there already
+            pool_timeout=self.timeout,
+            poolclass=AsyncAdaptedQueuePool,
+            **options,
+        )
+        if self.is_sqlite:
+            event.listen(engine.sync_engine, "connect", prepare_connection)
+        else:
+            event.listen(engine.sync_engine, "after_cursor_execute", mark_tried)
+            event.listen(engine.sync_engine, "handle_error", find_stale_connection)
+        return engine
+
+    async def read(self, work: Callable[[Link], Awaitable[Result]]) -> Result:
+        """Run `work`, which only reads, on a connection; again if that has broken while idle."""
+        while True:
+            link = await self.to_read.acquire()
+            try:
+                return await work(link)
+            except StaleConnectionError:
+                continue
+            finally:
+                # SQLAlchemy begins one, of which a database in autocommit knows nothing.
+                await self.to_read.release(link, roll_back=link.connection.in_transaction())
+
+    async def close_idle(self) -> None:
+        """Close the connections that nobody holds: they may be broken, as another one is."""
+        await self.to_read.close_idle()
+        await self.to_write.close_idle()
+
+    def statement(self, clause: Clause, names: tuple[str, ...] | None = None) -> Statement:
+        """Give the compiled form of a clause that is kept, such as those of `projection`."""
+        if clause not in self._statements:
+            self._statements[clause] = Statement(clause, self.dialect, names)
+        return self._statements[clause]
+
+    def listing(
+        self, shape: type[SQLModel], keyset: Keyset, conditions: Sequence[ColumnElement[bool]]
+    ) -> tuple[Statement, dict[str, Any]]:
+        """Give the compiled query of a page, and the values of its conditions."""
+        # Conditions of the same form have equal keys, whatever the values are.
+        keys = [condition._generate_cache_key() for condition in conditions]
+        form = (shape, keyset.sort, *(key and key.key for key in keys))
+        binds = [bind for key in keys if key for bind in key.bindparams]
+        if form not in self._listings or None in form:
+            clause = plan_of(shape).select(
+                *conditions,
+                order=[column.key for column in keyset.columns],
+                descending=keyset.sort.startswith("-"),
+                limit=bindparam("limit", type_=Integer()),
+            )
+            statement = Statement(clause, self.dialect)
+            self._listings[form] = statement, [statement.bind_names[bind] for bind in binds]
+        statement, names = self._listings[form]
+        values = zip(names, (bind.effective_value for bind in binds), strict=True)
+        return statement, dict(values)
+
+    async def current_revision(self) -> str | None:
+        """Read the revision of the database's schema; None if it was never migrated."""
+        return await self.read(lambda link: greenlet_spawn(revision_of, link.connection))
+
+    async def migrate(self) -> None:
+        """Bring the schema to the code's revision; only for SQLite is it done without asking."""
+        await asyncio.to_thread(migrate, self.url)
+
+    async def dispose(self) -> None:
+        await self.close_idle()
+        await self.reader.dispose()
+        await self.writer.dispose()
+        if self._anchor:
+            self._anchor.close()

@@ -1,0 +1,66 @@
+"""Statements that SQLAlchemy compiles once, with their values as the driver takes and gives them.
+
+Types are SQLAlchemy's. Left out is what its Connection does anew for every statement, which takes
+longer than the statement itself.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Dialect
+from sqlalchemy.sql.dml import UpdateBase
+
+from orders_api.storage.projection import Query
+from orders_api.storage.row_mapper import Loads
+
+Values = Mapping[str, Any]
+Clause = Query | UpdateBase
+Processor = Callable[[Any], Any]
+
+
+class Statement:
+    """A statement in the words of one database."""
+
+    def __init__(
+        self, clause: Clause, dialect: Dialect, names: Sequence[str] | None = None
+    ) -> None:
+        """Compile it; `names` are the columns to insert, by default all."""
+        compiled: Any = clause.compile(dialect=dialect, column_keys=names)
+        self.text = str(compiled)
+        self.encoded = self.text.encode()
+        self.positions = compiled.positiontup
+        self.bind_names = compiled.bind_names
+        self.dialect = dialect
+        self.constants = {n: b.effective_value for n, b in compiled.binds.items() if not b.required}
+        processors = {n: _processor(b.type, "bind", dialect) for n, b in compiled.binds.items()}
+        self.binds = {name: processor for name, processor in processors.items() if processor}
+        self.types = [column.type for column in clause.exported_columns]
+        self._loads: dict[tuple[Any, ...], Loads] = {}
+        self.unknown_types = (None,) * len(self.types)  # as SQLite's driver tells none
+
+    def given(self, values: Values) -> Any:
+        """Give the values as the driver takes them."""
+        if self.constants:
+            values = {**self.constants, **values}
+        if self.binds:
+            values = {n: self.binds[n](v) if n in self.binds else v for n, v in values.items()}
+        return [values[name] for name in self.positions]
+
+    def loads(self, codes: tuple[Any, ...]) -> Loads:
+        """Return how to load an answer's values, by the driver's types of its columns.
+
+        These may change while the server runs, as `ALTER TABLE` changes them.
+        """
+        if codes not in self._loads:
+            loads = tuple(
+                _processor(type_, "result", self.dialect, code)
+                for type_, code in zip(self.types, codes, strict=True)
+            )
+            self._loads[codes] = loads if any(loads) else ()
+        return self._loads[codes]
+
+
+def _processor(type_: Any, kind: str, dialect: Dialect, *code: Any) -> Processor | None:
+    make = getattr(type_.dialect_impl(dialect), f"{kind}_processor")
+    processor: Processor | None = make(dialect, *code)
+    return processor

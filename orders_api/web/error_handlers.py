@@ -1,0 +1,91 @@
+"""One place where exceptions become answers: RFC 9457 problem details for every status >= 400."""
+
+import logging
+
+import sqlalchemy.exc
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
+
+from orders_api.problems import INTERNAL, KINDS, MALFORMED, METHOD_NOT_ALLOWED, NOT_FOUND, Problem
+from orders_api.storage.errors import from_database_error
+from orders_api.web.validation import from_validation_error, shorten
+
+log = logging.getLogger("orders_api")
+
+ANSWERED = (
+    HTTPException,
+    RequestValidationError,
+    ClientDisconnect,
+    sqlalchemy.exc.SQLAlchemyError,
+    TimeoutError,
+    OSError,
+)
+
+
+def from_http_exception(error: HTTPException, request: Request) -> Problem:
+    """Turn the framework's own exceptions into the same shape."""
+    if isinstance(error, Problem):
+        return error
+    path = shorten(request.url.path)
+    if error.status_code == 405:
+        allowed = ", ".join(sorted(_allowed_methods(request)))
+        return Problem(
+            METHOD_NOT_ALLOWED,
+            f"{path} does not take {request.state.method}, only {allowed}.",
+            headers={"Allow": allowed},
+        )
+    if error.status_code == 404:
+        return Problem(NOT_FOUND, f"There is nothing at {path}.")
+    for kind in KINDS:
+        if kind.status == error.status_code:
+            sentence = f"{str(error.detail).rstrip('.')}."
+            return Problem(kind, sentence, headers=error.headers)
+    log.error("An answer with status %s has no kind of problem", error.status_code)
+    return Problem(INTERNAL, "Something went wrong on the server.")
+
+
+def _allowed_methods(request: Request) -> set[str]:
+    """Collect the methods of every route on the path (each route alone knows only its own)."""
+    routes = [
+        route
+        for route in iter_route_contexts(request.app.routes)
+        if route.matches(request.scope)[0] != Match.NONE
+    ]
+    own = [route for route in routes if route.path == request.scope["path"]]
+    # Mounted files have no list of methods.
+    methods = {method for route in own or routes for method in route.methods or ("GET",)}
+    return methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
+
+
+def problem_of(error: Exception, request: Request) -> Problem | None:
+    """Give the answer to an exception, or None if it is a fault of ours."""
+    if isinstance(error, RequestValidationError):
+        return from_validation_error(error, request)
+    if isinstance(error, HTTPException):
+        return from_http_exception(error, request)
+    if isinstance(error, ClientDisconnect):
+        return Problem(MALFORMED, "The body ended before it was complete.")
+    return from_database_error(error)
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Answer an exception that has an answer; the rest is raised again."""
+    problem = problem_of(error, request)
+    if problem is None:
+        raise error
+    if problem.kind is METHOD_NOT_ALLOWED and request.method == "OPTIONS":
+        return Response(status_code=204, headers=problem.headers)
+    if problem.status_code == 503 and not isinstance(error, Problem):
+        cause = getattr(error, "orig", None) or repr(error)
+        log.warning("%s [%s] %s", problem.detail, request.state.request_id, cause)
+    return problem.response(request.state.request_id)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer every exception that has an answer; the rest reaches the middleware as a 500."""
+    for kind in ANSWERED:
+        app.add_exception_handler(kind, answer_error)

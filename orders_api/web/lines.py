@@ -1,0 +1,98 @@
+"""Lines that stand for objects, each checked by itself: what is good, and why the rest is bad."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Connection
+from sqlmodel import SQLModel
+
+from orders_api.problems import IMPOSSIBLE, INVALID, MALFORMED, Kind, Problem
+from orders_api.storage.batches import Row, insert_rows
+from orders_api.web.strict_json import parse_json
+from orders_api.web.validation import MOST_ERRORS, body_error
+
+MARK = b"\xef\xbb\xbf"  # with which some programs begin a file: the byte order mark, in UTF-8
+MAX_MEMBERS = 1000  # of a line: Pydantic reports each unknown one, in half a second for 1 MiB
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a line says, which need not be right."""
+
+    number: int
+    value: Any
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that cannot be imported, and why."""
+
+    number: int
+    kind: Kind
+    errors: Sequence[Mapping[str, str]]
+    """As in a problem: a `detail`, and the `pointer` of the member that it is about."""
+
+    def __str__(self) -> str:
+        return "; ".join(
+            f"`{error['pointer'][1:]}` {error['detail']}"
+            if error.get("pointer")
+            else error["detail"]
+            for error in self.errors
+        )
+
+
+def read_json_lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[Line | BadLine]:
+    """Read lines that come with their numbers; a blank line is none."""
+    for number, text in lines:
+        content = (text.removeprefix(MARK) if number == 1 else text).rstrip()
+        if content:
+            try:
+                yield Line(number, parse_json(content))
+            except ValueError as error:
+                detail = str(error).replace("(line 1, ", "(")
+                yield BadLine(number, MALFORMED, [{"detail": detail}])
+
+
+def validate(
+    lines: Iterable[Line | BadLine], model: type[SQLModel], context: dict[str, Any] | None = None
+) -> tuple[list[Row], list[BadLine]]:
+    """Return the rows that lines stand for, each to be as `model` has it, and the bad lines."""
+    rows: list[Row] = []
+    bad: list[BadLine] = []
+    for line in lines:
+        if isinstance(line, BadLine):
+            bad.append(line)
+        elif isinstance(line.value, dict) and len(line.value) > MAX_MEMBERS:
+            detail = f"must not have more than {MAX_MEMBERS} members"
+            bad.append(BadLine(line.number, INVALID, [{"detail": detail}]))
+        else:
+            try:
+                rows.append((line.number, dict(model.model_validate(line.value, context=context))))
+            except ValidationError as error:
+                bad.append(BadLine(line.number, INVALID, _reasons(error, model)))
+    return rows, bad
+
+
+def _reasons(error: ValidationError, model: type[SQLModel]) -> list[Mapping[str, str]]:
+    return [
+        body_error(item, item["loc"], model)
+        for item in error.errors()[:MOST_ERRORS]
+        if item["type"] != "default_factory_not_called"  # another member is why
+    ]
+
+
+def insert_lines(
+    connection: Connection, table: type[SQLModel], rows: list[Row]
+) -> Iterator[BadLine]:
+    """Insert the rows that lines stand for, and find those that the database refuses."""
+    return (_refused(*refused) for refused in insert_rows(connection, table, rows))
+
+
+def _refused(number: int, problem: Problem) -> BadLine:
+    if problem.kind is IMPOSSIBLE:  # products alone refer to something
+        error = {"pointer": "/storeId", "detail": "is not the id of a store"}
+    else:
+        error = {"detail": problem.detail.rstrip(".")}
+    return BadLine(number, problem.kind, [error])

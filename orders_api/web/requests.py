@@ -1,0 +1,52 @@
+"""Requests as they are taken: strict JSON, known parameters, and media types that are named."""
+
+import re
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+
+from orders_api.problems import MALFORMED, UNSUPPORTED, Problem
+from orders_api.web.strict_json import parse_json
+
+JSON = "application/json"
+
+
+class StrictRequest(Request):
+    """Reads strict JSON."""
+
+    async def json(self) -> Any:
+        try:
+            return parse_json(await self.body())
+        except ValueError as error:
+            raise Problem(MALFORMED, f"The body {error}.") from None
+
+
+def check_query(request: Request, known: list[str]) -> None:
+    """Refuse parameters that are unknown (a misspelt filter would answer with everything)."""
+    if not request.scope["query_string"]:
+        return
+    names = [name for name, _ in request.query_params.multi_items()]
+    errors: list[dict[str, Any]] = [
+        {"type": "extra_forbidden", "loc": ("query", name), "ctx": {"known": known}, "msg": ""}
+        for name in dict.fromkeys(names)
+        if name not in known
+    ]
+    errors += [
+        {"type": "repeated", "loc": ("query", name), "msg": "must be given once only"}
+        for name in known
+        if names.count(name) > 1
+    ]
+    if errors:
+        raise RequestValidationError(errors)
+
+
+def check_media_type(request: Request, expected: list[str], has_body: bool) -> None:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type in expected:
+        return
+    is_json = JSON in expected and re.fullmatch(r"application/[^/]+\+json", media_type)
+    if not is_json and has_body:
+        hint = " (curl: --json)" if expected == [JSON] else ""
+        detail = f"The body's media type must be sent, and be {' or '.join(expected)}{hint}."
+        raise Problem(UNSUPPORTED, detail)
