@@ -23,7 +23,7 @@ from orders_api.web.error_handlers import add_error_handlers
 from orders_api.web.middleware import RequestContext
 from orders_api.web.openapi import complete_document
 from orders_api.web.passwords import hashing_slots
-from orders_api.web.route_table import Directory
+from orders_api.web.route_table import RouteTable
 
 DESCRIPTION = """
 Browse products that many stores offer, and order any number of them from any number of stores.
@@ -79,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     contexts = list(iter_route_contexts(app.routes))
     app.state.fixed_paths = {path for c in contexts if "{" not in (path := str(c.path))}
     add_error_handlers(app)
-    app.add_middleware(Directory, contexts=contexts)
+    app.add_middleware(RouteTable, contexts=contexts)
     limits = {f"{prefix}/products/import": settings.max_import_bytes}
     app.add_middleware(RequestContext, max_body_bytes=settings.max_body_bytes, limits=limits)
     complete_document(app)

@@ -53,7 +53,7 @@ def _to_utc(value: datetime) -> datetime:
         raise ValueError("must be in the years 1 to 9999 in UTC") from None
 
 
-Moment = Annotated[datetime, BeforeValidator(_iso_time), AfterValidator(_to_utc)]
+UtcDatetime = Annotated[datetime, BeforeValidator(_iso_time), AfterValidator(_to_utc)]
 """A time in ISO 8601 with offset."""
 
 MONEY_NUMBER = {"type": "number", "minimum": 0, "maximum": float(MAX_MONEY), "multipleOf": 0.01}
@@ -121,4 +121,4 @@ def whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Flag = Annotated[bool, pydantic.Field(strict=True)]
+StrictBool = Annotated[bool, pydantic.Field(strict=True)]

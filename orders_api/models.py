@@ -36,13 +36,13 @@ from orders_api.field_types import (
     MAX_MONEY,
     CurrencyCode as CurrencyCode,
     EmailAddress,
-    Flag,
     Key,
     LongText,
-    Moment as Moment,
     Money as Money,
     SearchText as SearchText,
+    StrictBool,
     Text as Text,
+    UtcDatetime as UtcDatetime,
     WebAddress,
     whole,
 )
@@ -131,7 +131,7 @@ class Partial(Model):
         cls.model_rebuild(force=True)
 
     def changes(self) -> dict[str, Any]:
-        """Give the members that were sent."""
+        """Return the members that were sent."""
         return self.model_dump(exclude_unset=True, by_alias=False)
 
 
@@ -305,7 +305,7 @@ class OrderIn(In):
     )
 
     def quantities(self) -> dict[UUID, int]:
-        """Give the quantity of each product, in the order in which they were first named."""
+        """Return the quantity of each product, in the order in which they were first named."""
         quantities: dict[UUID, int] = {}
         for item in self.items:
             quantities[item.product_id] = quantities.get(item.product_id, 0) + item.quantity
@@ -376,7 +376,7 @@ class OrderItem(OrderLine, table=True):
     product_id: UUID = Field(primary_key=True, foreign_key="products.product_id")
 
     # The order's, which never change: so an index can have them together with the product.
-    date: Moment
+    date: UtcDatetime
     coupon_code: CouponCode | None
 
     product: Mapped[Product] = Relationship(sa_relationship_kwargs={"lazy": "raise_on_sql"})
@@ -384,7 +384,7 @@ class OrderItem(OrderLine, table=True):
 
 class OrderFields(Out):
     order_id: Key
-    date: Moment = Field(
+    date: UtcDatetime = Field(
         default_factory=lambda: datetime.now(UTC), description="When it was placed, in UTC."
     )
     coupon_id: UUID | None = Field(
@@ -570,7 +570,7 @@ class IdempotencyKey(SQLModel, table=True):
 
 class TodoIn(In):
     task: Text = Field(schema_extra={"examples": ["Call the bookbinder"]})
-    complete: Flag = Field(default=False, schema_extra={"examples": [False]})
+    complete: StrictBool = Field(default=False, schema_extra={"examples": [False]})
 
 
 class TodoUpdate(Partial, TodoIn):

@@ -56,7 +56,7 @@ class ProblemOut(BaseModel):
 
 
 @dataclass(frozen=True)
-class Kind:
+class ProblemType:
     """A kind of problem: the last part of its stable `type`, and what every case of it shares."""
 
     name: str
@@ -71,69 +71,75 @@ class Kind:
 
 
 MIGRATE_HINT = "The database's schema is not up to date: run `orders-api migrate`."
-MALFORMED = Kind(
+MALFORMED = ProblemType(
     "malformed", 400, "Malformed request", "The body is not valid JSON (line 1, column 2)."
 )
-UNAUTHORIZED = Kind(
+UNAUTHORIZED = ProblemType(
     "unauthorized",
     401,
     "Not signed in",
     "Sign in first: send your username and password to POST /token.",
 )
-FORBIDDEN = Kind("forbidden", 403, "Not allowed", "You may change or delete no user but yourself.")
-NOT_FOUND = Kind("not-found", 404, "Not found", "There is no object with this id.")
-METHOD_NOT_ALLOWED = Kind(
+FORBIDDEN = ProblemType(
+    "forbidden", 403, "Not allowed", "You may change or delete no user but yourself."
+)
+NOT_FOUND = ProblemType("not-found", 404, "Not found", "There is no object with this id.")
+METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed",
     405,
     "Method not allowed",
     "/stores does not take PUT, only GET, HEAD, OPTIONS, POST.",
 )
-ALREADY_EXISTS = Kind(
+ALREADY_EXISTS = ProblemType(
     "already-exists", 409, "Already exists", "Another one with the same name exists already."
 )
-IN_USE = Kind("in-use", 409, "Still in use", "It is still in use: other objects refer to it.")
-USED_UP = Kind("used-up", 409, "Coupon used up", "The coupon is used up.")
-PRECONDITION_FAILED = Kind(
+IN_USE = ProblemType(
+    "in-use", 409, "Still in use", "It is still in use: other objects refer to it."
+)
+USED_UP = ProblemType("used-up", 409, "Coupon used up", "The coupon is used up.")
+PRECONDITION_FAILED = ProblemType(
     "precondition-failed",
     412,
     "Changed meanwhile",
     "It was changed since you read it: read it again, then decide.",
 )
-TOO_LARGE = Kind(
+TOO_LARGE = ProblemType(
     "too-large", 413, "Body too large", "The body must not be larger than 1048576 bytes."
 )
-UNSUPPORTED = Kind(
+UNSUPPORTED = ProblemType(
     "unsupported-media-type",
     415,
     "Unsupported media type",
     "The body's media type must be sent, and be application/json.",
 )
-INVALID = Kind("invalid", 422, "Invalid request", "`colour` is not known here.")
-IMPOSSIBLE = Kind(
+INVALID = ProblemType("invalid", 422, "Invalid request", "`colour` is not known here.")
+IMPOSSIBLE = ProblemType(
     "impossible", 422, "Not possible", "The request refers to an object that does not exist."
 )
-KEY_REUSED = Kind(
+KEY_REUSED = ProblemType(
     "idempotency-key-reused",
     422,
     "Idempotency key used for another request",
     "The Idempotency-Key was used for another request.",
 )
-TOO_MANY = Kind(
+TOO_MANY = ProblemType(
     "too-many-sign-ins",
     429,
     "Too many failed sign-ins",
     "Too many failed sign-ins for this username: try again in 30 seconds.",
 )
-HEAD_TOO_LARGE = Kind(
+HEAD_TOO_LARGE = ProblemType(
     "head-too-large",
     431,
     "Head too large",
     "The request line and headers (or trailers) must not be larger than 32768 bytes.",
 )
-INTERNAL = Kind("internal", 500, "Internal error", "Something went wrong on the server.")
-UNAVAILABLE = Kind("unavailable", 503, "Try again later", "The database does not answer right now.")
-NOT_MIGRATED = Kind("not-migrated", 503, "Schema not migrated", MIGRATE_HINT)
-KINDS = [kind for kind in globals().values() if isinstance(kind, Kind)]
+INTERNAL = ProblemType("internal", 500, "Internal error", "Something went wrong on the server.")
+UNAVAILABLE = ProblemType(
+    "unavailable", 503, "Try again later", "The database does not answer right now."
+)
+NOT_MIGRATED = ProblemType("not-migrated", 503, "Schema not migrated", MIGRATE_HINT)
+PROBLEM_TYPES = [kind for kind in globals().values() if isinstance(kind, ProblemType)]
 
 
 class Problem(HTTPException):
@@ -141,7 +147,7 @@ class Problem(HTTPException):
 
     def __init__(
         self,
-        kind: Kind,
+        kind: ProblemType,
         detail: str,
         *,
         errors: Sequence[Mapping[str, Any]] = (),
@@ -157,7 +163,7 @@ class Problem(HTTPException):
 
     @classmethod
     def invalid(
-        cls, errors: Sequence[Mapping[str, str]], kind: Kind = INVALID, unnamed: int = 0
+        cls, errors: Sequence[Mapping[str, str]], kind: ProblemType = INVALID, unnamed: int = 0
     ) -> "Problem":
         """Refuse a request for each of `errors`: a `pointer` or `parameter`, and a `detail`."""
         others = len(errors) - 1 + unnamed

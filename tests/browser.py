@@ -89,7 +89,7 @@ class Tab:
         self.call("Page.navigate", url=url)
 
     def run(self, script: str) -> Any:
-        """Give the value of a JavaScript expression, or of what it promises."""
+        """Return the value of a JavaScript expression, or of what it promises."""
         answer = self.call(
             "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
         )
@@ -97,7 +97,7 @@ class Tab:
         return answer["result"].get("value")
 
     def wait_for(self, script: str) -> Any:
-        """Give the value of an expression as soon as it is true."""
+        """Return the value of an expression as soon as it is true."""
         deadline = time.monotonic() + PATIENCE
         while not (value := self.run(script)):
             assert time.monotonic() < deadline, f"never true: {script}\n{self.errors}"
@@ -105,7 +105,7 @@ class Tab:
         return value
 
     def text(self, selector: str) -> str:
-        """Give the text of an element, as soon as there is one."""
+        """Return the text of an element, as soon as there is one."""
         return str(self.wait_for(f"document.querySelector({json.dumps(selector)})?.innerText"))
 
     def click(self, selector: str) -> None:

@@ -35,7 +35,7 @@ from tests.postgres import WORKER, Postgres as Postgres, wait_for_postgres
 
 ROOT = Path(__file__).parent.parent
 DEFAULT = "not slow and not drill"
-MOST_WORKERS = 8  # each takes 250 MB, and seconds to start
+MAX_WORKERS = 8  # each takes 250 MB, and seconds to start
 
 
 # --- The run ------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
         return 0
     has_affinity = hasattr(os, "sched_getaffinity")  # what a container may use
     cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return min(cores, MOST_WORKERS)
+    return min(cores, MAX_WORKERS)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -68,17 +68,17 @@ class Resource:
         return {method.upper() for method in DOCUMENT["paths"][self.item]}
 
     def content(self, method: str) -> Json:
-        """Give the schema and the example of a body."""
+        """Return the schema and the example of a body."""
         path = self.collection if method == "POST" else self.item
         content = OPERATIONS[f"{method} {path}"]["requestBody"]["content"]["application/json"]
         return {"schema": resolved(content["schema"]), "example": content["example"]}
 
     def members(self, method: str) -> Json:
-        """Give the schema of each member of a body."""
+        """Return the schema of each member of a body."""
         return dict(self.content(method)["schema"]["properties"])
 
     def example(self, client: TestClient, method: str) -> Json:
-        """Give the example of a body, with the ids of objects that exist."""
+        """Return the example of a body, with the ids of objects that exist."""
         return dict(linked(client, self.content(method)["example"]))
 
     def body(self, client: TestClient) -> Json:
@@ -130,7 +130,7 @@ def each_resource(*methods: str) -> pytest.MarkDecorator:
 
 
 def different(schema: Json, value: Any) -> Any:
-    """Give a value as valid as an example is, with new text wherever text is free."""
+    """Return a value as valid as an example is, with new text wherever text is free."""
     schema = resolved(schema)
     if isinstance(value, dict):
         return {name: different(schema["properties"][name], v) for name, v in value.items()}

@@ -19,12 +19,12 @@ MADE_BY_SERVER = re.compile(
 
 
 def blocks(language: str, text: str) -> list[str]:
-    """Give the fenced blocks of one language."""
+    """Return the fenced blocks of one language."""
     return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", text)
 
 
 def steps(text: str) -> list[tuple[str, str]]:
-    """Give each command of a session, which indented lines continue, and what it prints."""
+    """Return each command of a session, which indented lines continue, and what it prints."""
     pattern = re.compile(r"^\$ (.+\n(?: {4}.+\n)*)((?:(?!\$ ).*\n)*)", re.MULTILINE)
     return [step for block in blocks("console", text) for step in pattern.findall(block)]
 

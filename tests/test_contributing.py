@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def section(heading: str) -> str:
-    """Give what stands below a numbered heading."""
+    """Return what stands below a numbered heading."""
     return re.split(rf"(?m)^### \d\. {heading}$", CONTRIBUTING)[1].split("\n### ")[0]
 
 

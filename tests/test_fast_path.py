@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from orders_api.app import create_app
 from orders_api.settings import Settings
-from orders_api.web.route_table import Directory
+from orders_api.web.route_table import RouteTable
 from tests.resources import OPERATIONS, UNKNOWN, Resource, each_resource
 from tests.samples import Json
 from tests.sessions import DATES, MADE_BY_SERVER
@@ -25,12 +25,12 @@ LEFT_TO_FASTAPI = {
 
 def test_all_but_a_few_operations_take_the_fast_path() -> None:
     app = create_app(Settings(database_url="sqlite://"))
-    directory = Directory(app, list(iter_route_contexts(app.routes)))
+    table = RouteTable(app, list(iter_route_contexts(app.routes)))
     left = set()
     for operation in OPERATIONS:
         method, path = operation.split()
         scope = {"method": method, "path": re.sub(r"\{\w+\}", UNKNOWN, path), "app": app}
-        if directory.find(scope) is None:
+        if table.find(scope) is None:
             left.add(operation)
     assert left == LEFT_TO_FASTAPI
 

@@ -267,8 +267,8 @@ def test_transaction_does_not_outlive_its_request(database_url: str) -> None:
 
 def test_tasks_of_an_endpoint_share_its_transaction(database_url: str) -> None:
     async def call(write: Writer) -> None:
-        links = await asyncio.gather(*(write.link() for _ in range(5)))
-        assert len(set(links)) == 1
+        connections = await asyncio.gather(*(write.pooled_connection() for _ in range(5)))
+        assert len(set(connections)) == 1
 
     with endpoint(database_url, call) as client:
         for number in range(5):

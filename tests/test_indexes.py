@@ -31,8 +31,8 @@ ROWS = 3_000
 LATE = 2_400  # from this row on they are different; no index on the key alone can know
 RARE = ROWS - 40  # a price that few reach, although more than a page shows
 LIMIT = 10
-MOST_ROWS = 10 * LIMIT
-MOST_STEPS = 10_000  # a scan of a whole table takes more than twice as many
+MAX_ROWS = 10 * LIMIT
+MAX_STEPS = 10_000  # a scan of a whole table takes more than twice as many
 
 LATE_STORE, LATE_PRODUCT = (UUID(int=n) for n in (1, 2))
 
@@ -165,7 +165,7 @@ class Work:
         await (await self.driver()).set_trace_callback(None)
 
     async def driver(self) -> Any:
-        """Give the one connection to SQLite in memory."""
+        """Return the one connection to SQLite in memory."""
         async with self.database.reader.connect() as connection:
             return (await connection.get_raw_connection()).driver_connection
 
@@ -258,7 +258,7 @@ def test_page_takes_little_work_however_deep_it_is(
 ) -> None:
     if work.database.is_sqlite and path == f"/products?minPrice={RARE}":
         pytest.skip("SQLite does not know how many products have a price.")
-    most = MOST_STEPS if work.database.is_sqlite else MOST_ROWS
+    most = MAX_STEPS if work.database.is_sqlite else MAX_ROWS
     mark = "&" if "?" in path else "?"
     for start in (path, deep(running_client, f"{path}{mark}limit=200")):
         if start is None:
@@ -273,7 +273,7 @@ def test_page_takes_little_work_however_deep_it_is(
 
 
 def deep(client: TestClient, path: str) -> str | None:
-    """Give the path to what comes after 400 rows, if there is so much; the limit is left out."""
+    """Return the path to what comes after 400 rows, if there is so much; the limit is left out."""
     for _ in range(2):
         link = LINK.fullmatch(client.get(path).headers.get("link", ""))
         if link is None:

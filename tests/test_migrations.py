@@ -39,7 +39,7 @@ TABLES = Model.metadata.tables.values()
 
 
 def new_database(kind: str, folder: Path) -> str:
-    """Give the URL of a new, empty database."""
+    """Return the URL of a new, empty database."""
     if kind == "postgresql" and Postgres.server is None:
         pytest.skip("There is no embedded PostgreSQL to make a database on.")
     name = f"migrations_{uuid4().hex}"
@@ -487,7 +487,7 @@ def test_every_constraint_and_index_is_named_by_the_convention() -> None:
 
 
 def indexed() -> set[str]:
-    """Give what an index, be it a constraint's own, leads with: `stores.city`."""
+    """Return what an index, be it a constraint's own, leads with: `stores.city`."""
     keys = [
         *(index.expressions for table in TABLES for index in table.indexes),
         *(

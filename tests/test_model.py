@@ -110,7 +110,7 @@ def order_body(products: tuple[str, str], counts: tuple[int, int], code: str | N
 
 
 def listed(row: Json) -> Json:
-    """Give what a list shows of an object: all but the items of an order."""
+    """Return what a list shows of an object: all but the items of an order."""
     return {name: value for name, value in row.items() if name != "items"}
 
 
@@ -146,7 +146,7 @@ class Model(RuleBasedStateMachine):
     # What the API must show
 
     def shown(self, path: str) -> Json | None:
-        """Give what is at a path, None if nothing."""
+        """Return what is at a path, None if nothing."""
         _, kind, key = path.split("/")
         row = self.rows[kind].get(key)
         if row is None:
@@ -285,7 +285,7 @@ class Model(RuleBasedStateMachine):
         return path, response.content
 
     def coupon_of(self, body: Json) -> tuple[Json, set[int]]:
-        """Give what an order keeps of its coupon, and what is wrong with it."""
+        """Return what an order keeps of its coupon, and what is wrong with it."""
         code = body["couponCode"]
         for key, row in self.rows["coupons"].items():
             if row["code"] == code:
@@ -295,7 +295,7 @@ class Model(RuleBasedStateMachine):
         return kept, {422} if code else set()
 
     def lines_of(self, body: Json) -> tuple[list[Json], set[int]]:
-        """Give the lines of an order, and what is wrong with them."""
+        """Return the lines of an order, and what is wrong with them."""
         quantities: Counter[str] = Counter()
         for item in body["items"]:
             quantities[item["productId"]] += item["quantity"]

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from orders_api.app import create_app
-from orders_api.problems import KINDS, ProblemOut
+from orders_api.problems import PROBLEM_TYPES, ProblemOut
 from orders_api.settings import Settings
 from tests.conftest import ROOT
 from tests.resources import OPERATIONS, Resource, each_resource, resolved
@@ -89,7 +89,7 @@ def test_each_operation_documents_its_errors_with_one_schema(document: dict[str,
 
 
 def test_each_problem_of_an_operation_is_listed_with_an_example(document: dict[str, Any]) -> None:
-    kinds = {kind.name: kind for kind in KINDS}
+    kinds = {kind.name: kind for kind in PROBLEM_TYPES}
     for operation in operations(document).values():
         for status, response in operation["responses"].items():
             if int(status) < 400:

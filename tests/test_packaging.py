@@ -23,7 +23,7 @@ REQUIREMENTS = (ROOT / "requirements.txt").read_text("utf-8")
 
 
 def copied() -> list[str]:
-    """Give what the Dockerfile copies from the checkout."""
+    """Return what the Dockerfile copies from the checkout."""
     lines = re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
     return [source.rstrip("/") for line in lines for source in line.split()[:-1]]
 

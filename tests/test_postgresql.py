@@ -20,7 +20,7 @@ from tests.conftest import Postgres
 pytestmark = pytest.mark.skipif(Postgres.url is None, reason="needs PostgreSQL")
 
 Check = Callable[[PostgresConnection], Awaitable[None]]
-MOST_UNPREPARED = 5  # psycopg prepares a statement that was run more often
+MAX_UNPREPARED = 5  # psycopg prepares a statement that was run more often
 
 
 def connected(check: Check, **options: Any) -> None:
@@ -55,7 +55,7 @@ def test_rows_and_their_types_are_given() -> None:
 
 def test_statement_is_prepared_when_it_is_used_often() -> None:
     async def check(connection: PostgresConnection) -> None:
-        for n in range(MOST_UNPREPARED + 3):
+        for n in range(MAX_UNPREPARED + 3):
             assert await connection.fetch(b"SELECT $1::int4", [n]) == [(n,)]
         assert await prepared(connection) == 1
 
@@ -64,7 +64,7 @@ def test_statement_is_prepared_when_it_is_used_often() -> None:
 
 def test_value_of_another_type_is_another_statement() -> None:
     async def check(connection: PostgresConnection) -> None:
-        for value in (1, 40_000, 3_000_000_000, None) * (MOST_UNPREPARED + 3):
+        for value in (1, 40_000, 3_000_000_000, None) * (MAX_UNPREPARED + 3):
             assert await connection.fetch(b"SELECT $1::int8", [value]) == [(value,)]
 
     connected(check)
@@ -72,7 +72,7 @@ def test_value_of_another_type_is_another_statement() -> None:
 
 def test_nothing_is_prepared_if_it_must_not() -> None:
     async def check(connection: PostgresConnection) -> None:
-        for _ in range(MOST_UNPREPARED + 3):
+        for _ in range(MAX_UNPREPARED + 3):
             await connection.fetch(b"SELECT 1", [])
         assert await prepared(connection) == 0
 
@@ -83,7 +83,7 @@ def test_no_more_is_prepared_than_psycopg_would() -> None:
     async def check(connection: PostgresConnection) -> None:
         connection.prepared_max = 3
         for n in range(10):
-            for _ in range(MOST_UNPREPARED + 3):
+            for _ in range(MAX_UNPREPARED + 3):
                 assert await connection.fetch(b"SELECT %d" % n, []) == [(n,)]
         # One more is there until the next new statement has run.
         assert await prepared(connection) == 4
@@ -97,11 +97,11 @@ def test_psycopg_forgets_what_is_prepared_when_it_deallocates_all() -> None:
     """It does so after a rollback, if it has prepared anything itself."""
 
     async def check(connection: PostgresConnection) -> None:
-        for _ in range(MOST_UNPREPARED + 3):
+        for _ in range(MAX_UNPREPARED + 3):
             await connection.fetch(b"SELECT 1", [])
             await connection.execute("SELECT 2")
         await connection.rollback()
-        for _ in range(MOST_UNPREPARED + 3):
+        for _ in range(MAX_UNPREPARED + 3):
             assert await connection.fetch(b"SELECT 1", []) == [(1,)]
 
     connected(check, autocommit=False)
@@ -109,9 +109,9 @@ def test_psycopg_forgets_what_is_prepared_when_it_deallocates_all() -> None:
 
 def test_statement_that_fails_again_and_again_is_prepared_once() -> None:
     async def check(connection: PostgresConnection) -> None:
-        for _ in range(MOST_UNPREPARED + 3):
+        for _ in range(MAX_UNPREPARED + 3):
             assert await connection.fetch(b"SELECT 1 / $1::int4", [1]) == [(1,)]
-        for _ in range(3 * MOST_UNPREPARED):
+        for _ in range(3 * MAX_UNPREPARED):
             with pytest.raises(psycopg.errors.DivisionByZero):
                 await connection.fetch(b"SELECT 2 / $1::int4", [0])
         assert await prepared(connection) == 1
@@ -132,7 +132,7 @@ def test_first_statement_begins_a_transaction() -> None:
 
 def test_failure_of_the_first_statement_leaves_a_transaction_to_roll_back() -> None:
     async def check(connection: PostgresConnection) -> None:
-        for _ in range(MOST_UNPREPARED + 3):
+        for _ in range(MAX_UNPREPARED + 3):
             with pytest.raises(psycopg.errors.UndefinedTable, match="nowhere"):
                 await connection.fetch(b"SELECT 1 FROM nowhere", [])
             assert connection.info.transaction_status == TransactionStatus.INERROR

@@ -50,7 +50,7 @@ def connected(app: Any) -> tuple[HttpProtocol, Transport]:
 
 
 def written(*parts: bytes, request: bytes = REQUEST) -> tuple[list[bytes], bool]:
-    """Give what is written for a response with these parts, and whether the connection ends."""
+    """Return what is written for a response with these parts, and whether the connection ends."""
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
         length = str(sum(map(len, parts))).encode()

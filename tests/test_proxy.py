@@ -78,7 +78,7 @@ def answer_to(address: tuple[str, int], begun: bytes) -> bytes:
 
 
 def line_of(request_id: str, log: Path) -> Json:
-    """Give a request's line in the log, which is written when the answer is already sent."""
+    """Return a request's line in the log, which is written when the answer is already sent."""
     for _ in range(600):
         for line in log.read_text().splitlines():
             if f'"requestId": "{request_id}"' in line and line.endswith("}"):

@@ -25,11 +25,11 @@ from orders_api.storage import engines
 from orders_api.storage.insertion import Insertion
 from orders_api.storage.migrations import migrate
 from orders_api.storage.postgresql import PostgresConnection
-from orders_api.storage.projection import plan_of
+from orders_api.storage.projection import projection_of
 from orders_api.storage.schemas import table_of
 from orders_api.storage.statements import Statement
 from orders_api.web import Read, Router
-from orders_api.web.route_table import Directory
+from orders_api.web.route_table import RouteTable
 from tests.conftest import Postgres, database_of, delete_all_rows, local_client
 from tests.samples import STORE, new_order, new_product, new_store, problem
 
@@ -42,7 +42,7 @@ class Wish(StoreOut):
 
 def test_list_within_a_list_is_refused() -> None:
     with pytest.raises(TypeError, match="OrderDetail has a list"):
-        plan_of(Wish)
+        projection_of(Wish)
 
 
 def test_default_is_made_anew_for_each_row() -> None:
@@ -192,7 +192,7 @@ def with_extras(router: Router, **options: Any) -> FastAPI:
     app = create_app(Settings(database_url="sqlite://"))
     app.include_router(router, **options)
     contexts = list(iter_route_contexts(app.routes))
-    app.add_middleware(Directory, contexts=contexts)
+    app.add_middleware(RouteTable, contexts=contexts)
     return app
 
 

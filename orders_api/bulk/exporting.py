@@ -16,24 +16,24 @@ ORDER_COLUMNS = [
 ]  # fmt: skip
 
 
-def export(connection: Connection, shape: type[SQLModel], form: str) -> Iterator[bytes]:
+def export(connection: Connection, schema: type[SQLModel], form: str) -> Iterator[bytes]:
     """Write all objects as `csv` or `jsonl`, oldest first."""
     if form == "csv":
-        yield to_csv([csv_columns(shape)])
+        yield to_csv([csv_columns(schema)])
     page: list[Any] = []
-    while page := read_page(connection, shape, page):
+    while page := read_page(connection, schema, page):
         yield to_csv(csv_rows(page)) if form == "csv" else to_json_lines(page)
 
 
-def csv_columns(shape: type[SQLModel]) -> list[str]:
+def csv_columns(schema: type[SQLModel]) -> list[str]:
     """Name the columns: those of an object or, of an order, the same and those of an item."""
-    if shape is OrderDetail:
+    if schema is OrderDetail:
         return ORDER_COLUMNS
-    return [field.alias or name for name, field in shape.model_fields.items()]
+    return [field.alias or name for name, field in schema.model_fields.items()]
 
 
 def csv_rows(page: Iterable[SQLModel]) -> Iterator[Iterable[Any]]:
-    """Give a row for each object, and for each item of an order."""
+    """Return a row for each object, and for each item of an order."""
     for one in page:
         if not isinstance(one, OrderDetail):
             yield (getattr(one, name) for name in type(one).model_fields)

@@ -94,7 +94,7 @@ def export_file(
     from orders_api.bulk.resources import EXPORTS
 
     with open_session("BEGIN") as session:
-        shape = EXPORTS[kind]
-        contents = export(session.connection(), shape, form or format_of(file))
+        schema = EXPORTS[kind]
+        contents = export(session.connection(), schema, form or format_of(file))
         with opened(file, "wb") as output:
             output.writelines(contents)

@@ -19,7 +19,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from orders_api.problems import HEAD_TOO_LARGE, MALFORMED, Kind, Problem
+from orders_api.problems import HEAD_TOO_LARGE, MALFORMED, Problem, ProblemType
 from orders_api.settings import Settings
 
 SLICE = 8192  # bytes given to the parser at once, so that an endless head is noticed early
@@ -215,7 +215,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.coalescing.is_read and not self.eof_received():
             self.transport.close()
 
-    def refuse(self, kind: Kind, detail: str) -> None:
+    def refuse(self, kind: ProblemType, detail: str) -> None:
         """Answer the message under way with a problem, once earlier ones are answered; then close.
 
         RequestContext raises the problem, in place of handing out the (rest of the) body.

@@ -34,16 +34,16 @@ async def create_coupon(write: Write, body: CouponIn) -> CouponOut:
 @router.get("/{couponId}")
 async def get_coupon(read: Read, coupon_id: CouponId) -> CouponOut:
     """Get a coupon."""
-    return await read.one(CouponOut, coupon_id)
+    return await read.get_or_404(CouponOut, coupon_id)
 
 
 @router.patch("/{couponId}", responses=document_problems(INVALID, IMPOSSIBLE))
 async def update_coupon(write: Write, coupon_id: CouponId, body: CouponUpdate) -> CouponOut:
     """Change the members that are sent; `initCount` moves `remainingCount` with it."""
-    return (await write.find(Coupon, coupon_id)).change(body)
+    return (await write.get_for_update(Coupon, coupon_id)).change(body)
 
 
 @router.delete("/{couponId}", status_code=204)
 async def delete_coupon(write: Write, coupon_id: CouponId) -> None:
     """Delete a coupon; 409 if an order used it."""
-    await write.remove(Coupon, coupon_id)
+    await write.delete_or_404(Coupon, coupon_id)

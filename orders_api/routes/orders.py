@@ -10,13 +10,13 @@ from sqlmodel import col, select, update
 from orders_api.models import (
     Coupon,
     CouponCode,
-    Moment,
     Order,
     OrderDetail,
     OrderIn,
     OrderItem,
     OrderOut,
     ProductDetail,
+    UtcDatetime,
 )
 from orders_api.web import (
     USED_UP,
@@ -46,12 +46,12 @@ class OrderPage(Page):
         CouponCode | None, Filter(lambda value: col(Order.coupon_code) == value)
     ] = None
     since: Annotated[
-        Moment | None,
+        UtcDatetime | None,
         Filter(lambda value: col(Order.date) >= value),
         Query(description="Placed at this time or later (ISO 8601 with offset)."),
     ] = None
     until: Annotated[
-        Moment | None,
+        UtcDatetime | None,
         Filter(lambda value: col(Order.date) < value),
         Query(description="Placed before this time (ISO 8601 with offset)."),
     ] = None
@@ -71,7 +71,7 @@ async def list_orders(read: Read, page: Annotated[OrderPage, Query()]) -> list[O
 @router.post("", status_code=201, responses=document_problems(USED_UP))
 async def create_order(write: Write, body: OrderIn) -> OrderDetail:
     """Order products at their prices of this moment, from any number of stores."""
-    products = await write.read(ProductDetail, body.quantities())
+    products = await write.get_many(ProductDetail, body.quantities())
     coupon = await redeem(write, body.coupon_code) if body.coupon_code else None
     return await write.create(OrderDetail.of(body, products, coupon))
 
@@ -105,4 +105,4 @@ async def export_orders(request: Request) -> AsyncIterable[OrderDetail]:
 @router.get("/{orderId}")
 async def get_order(read: Read, order_id: OrderId) -> OrderDetail:
     """Get an order with its items."""
-    return await read.one(OrderDetail, order_id)
+    return await read.get_or_404(OrderDetail, order_id)

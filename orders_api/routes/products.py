@@ -74,14 +74,14 @@ async def list_store_products(
     """List the products of a store, as `GET /products?storeId=…` does."""
     found = await read.page(ProductDetail, page, col(Product.store_id) == store_id)
     if not found:
-        await read.one(StoreOut, store_id)  # 404 if there is none
+        await read.get_or_404(StoreOut, store_id)  # 404 if there is none
     return found
 
 
 @router.post("", status_code=201)
 async def create_product(write: Write, body: ProductIn) -> ProductDetail:
     """Offer a product in a store."""
-    stores = await write.read(StoreOut, [body.store_id])
+    stores = await write.get_many(StoreOut, [body.store_id])
     if not stores:
         raise Problem.impossible([{"pointer": "/storeId", "detail": "is not the id of a store"}])
     store = stores[body.store_id]
@@ -100,17 +100,17 @@ async def import_products(write: Write, lines: Lines, skip_bad: SkipBad = False)
 @router.get("/{productId}")
 async def get_product(read: Read, product_id: ProductId) -> ProductDetail:
     """Get a product with its store."""
-    return await read.one(ProductDetail, product_id)
+    return await read.get_or_404(ProductDetail, product_id)
 
 
 @router.patch("/{productId}")
 async def update_product(write: Write, product_id: ProductId, body: ProductUpdate) -> ProductDetail:
     """Change the members that are sent; orders keep the name and the price they were placed at."""
-    product = await write.find(Product, product_id, ProductDetail)
+    product = await write.get_for_update(Product, product_id, ProductDetail)
     return ProductDetail.model_validate(product.sqlmodel_update(body.changes()))
 
 
 @router.delete("/{productId}", status_code=204)
 async def delete_product(write: Write, product_id: ProductId) -> None:
     """Delete a product; 409 if it was ever ordered."""
-    await write.remove(Product, product_id, ProductDetail)
+    await write.delete_or_404(Product, product_id, ProductDetail)

@@ -50,17 +50,17 @@ async def create_store(write: Write, body: StoreIn) -> StoreOut:
 @router.get("/{storeId}")
 async def get_store(read: Read, store_id: StoreId) -> StoreOut:
     """Get a store."""
-    return await read.one(StoreOut, store_id)
+    return await read.get_or_404(StoreOut, store_id)
 
 
 @router.patch("/{storeId}")
 async def update_store(write: Write, store_id: StoreId, body: StoreUpdate) -> StoreOut:
     """Change the members that are sent; `null` clears one that may be empty."""
-    store = await write.find(Store, store_id)
+    store = await write.get_for_update(Store, store_id)
     return store.sqlmodel_update(body.changes())
 
 
 @router.delete("/{storeId}", status_code=204)
 async def delete_store(write: Write, store_id: StoreId) -> None:
     """Delete a store; 409 while it still has products."""
-    await write.remove(Store, store_id)
+    await write.delete_or_404(Store, store_id)

@@ -32,7 +32,7 @@ async def create_todo(write: Write, body: TodoIn) -> TodoOut:
 @router.get("/{todoId}")
 async def get_todo(read: Read, todo_id: TodoId) -> TodoOut:
     """Get a to-do."""
-    return await read.one(TodoOut, todo_id)
+    return await read.get_or_404(TodoOut, todo_id)
 
 
 @router.put("/{todoId}")
@@ -44,10 +44,10 @@ async def replace_todo(write: Write, todo_id: TodoId, body: TodoUpdate) -> TodoO
 @router.patch("/{todoId}")
 async def update_todo(write: Write, todo_id: TodoId, body: TodoUpdate) -> TodoOut:
     """Change the members that are sent."""
-    return (await write.find(Todo, todo_id)).sqlmodel_update(body.changes())
+    return (await write.get_for_update(Todo, todo_id)).sqlmodel_update(body.changes())
 
 
 @router.delete("/{todoId}", status_code=204)
 async def delete_todo(write: Write, todo_id: TodoId) -> None:
     """Delete a to-do."""
-    await write.remove(Todo, todo_id)
+    await write.delete_or_404(Todo, todo_id)

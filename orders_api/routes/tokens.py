@@ -11,8 +11,8 @@ from orders_api.web import (
     TOKEN_LIFETIME,
     TOO_MANY,
     UNAUTHORIZED,
+    CurrentCaller,
     Router,
-    Who,
     Write,
     document_problems,
     sign_in,
@@ -47,6 +47,6 @@ async def create_token(
 
 
 @router.delete("", status_code=204)
-async def delete_token(write: Write, who: Who) -> None:
+async def delete_token(write: Write, who: CurrentCaller) -> None:
     """Sign out: the token of this request is worth nothing from now on."""
     await write.exec(delete(Token).where(col(Token.token_hash) == who.must_have_token()))

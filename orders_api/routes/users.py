@@ -9,10 +9,10 @@ from sqlmodel import col, delete
 from orders_api.models import Token, User, UserIn, UserOut, UserUpdate
 from orders_api.web import (
     FORBIDDEN,
+    CurrentCaller,
     Page,
     Read,
     Router,
-    Who,
     Write,
     document_problems,
     hash_password,
@@ -39,26 +39,26 @@ async def create_user(request: Request, write: Write, body: UserIn) -> UserOut:
 @router.get("/{userId}")
 async def get_user(read: Read, user_id: UserId) -> UserOut:
     """Get a user."""
-    return await read.one(UserOut, user_id)
+    return await read.get_or_404(UserOut, user_id)
 
 
 @router.patch("/{userId}", responses=document_problems(FORBIDDEN))
 async def update_user(
-    request: Request, write: Write, who: Who, user_id: UserId, body: UserUpdate
+    request: Request, write: Write, who: CurrentCaller, user_id: UserId, body: UserUpdate
 ) -> UserOut:
     """Change yourself; a new password ends all your sign-ins, this one included."""
-    who.must_be(user_id)
+    who.require_self(user_id)
     changes = body.changes()
     if "password" in changes:
         changes["password_hash"] = await hash_password(request, changes.pop("password"))
         await write.exec(delete(Token).where(col(Token.user_id) == user_id))
     if "username" in changes:
         changes["login"] = User.login_of(changes["username"])
-    return (await write.find(User, user_id)).sqlmodel_update(changes)
+    return (await write.get_for_update(User, user_id)).sqlmodel_update(changes)
 
 
 @router.delete("/{userId}", status_code=204, responses=document_problems(FORBIDDEN))
-async def delete_user(write: Write, who: Who, user_id: UserId) -> None:
+async def delete_user(write: Write, who: CurrentCaller, user_id: UserId) -> None:
     """Delete yourself; your sign-ins end."""
-    who.must_be(user_id)
-    await write.remove(User, user_id)
+    who.require_self(user_id)
+    await write.delete_or_404(User, user_id)

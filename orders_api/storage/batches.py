@@ -9,7 +9,7 @@ from sqlmodel import SQLModel
 
 from orders_api.problems import Problem
 from orders_api.storage.errors import from_database_error
-from orders_api.storage.projection import plan_of
+from orders_api.storage.projection import projection_of
 
 BATCH = 1000  # rows that one statement inserts, and objects that one statement reads
 Row = tuple[int, dict[str, Any]]
@@ -38,13 +38,13 @@ def insert_rows(
 
 
 def read_page(
-    connection: Connection, shape: type[SQLModel], before: Sequence[Any], size: int = BATCH
+    connection: Connection, schema: type[SQLModel], before: Sequence[Any], size: int = BATCH
 ) -> list[Any]:
     """Read the objects that follow the page before (or the first ones), oldest first.
 
     A page is found by key, so that all of them together take no transaction.
     """
-    plan = plan_of(shape)
-    beyond = [plan.key > getattr(before[-1], plan.key.key)] if before else []
-    query = plan.select(*beyond, order=[plan.key.key], limit=literal(size))
-    return plan.objects(connection.execute(query))
+    projection = projection_of(schema)
+    beyond = [projection.key > getattr(before[-1], projection.key.key)] if before else []
+    query = projection.select(*beyond, order=[projection.key.key], limit=literal(size))
+    return projection.objects(connection.execute(query))

@@ -5,10 +5,10 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
-_leftovers: set[asyncio.Task[Any]] = set()
+_abandoned: set[asyncio.Task[Any]] = set()
 
 
-async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
+async def abandon_after(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
     """Wait so long for the database, and no longer: TimeoutError.
 
     `asyncio.timeout` would wait on until the driver has cancelled its statement, which takes ten
@@ -26,7 +26,7 @@ async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
     if task.done():
         return task.result()
     task.cancel()
-    _leftovers.add(task)
+    _abandoned.add(task)
     task.add_done_callback(_forget)
     raise TimeoutError
 
@@ -37,6 +37,6 @@ def _end(wait: asyncio.Future[None]) -> None:
 
 
 def _forget(task: asyncio.Task[Any]) -> None:
-    _leftovers.discard(task)
+    _abandoned.discard(task)
     if not task.cancelled():
         task.exception()  # looked at, so that asyncio does not complain

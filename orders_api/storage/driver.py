@@ -10,13 +10,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import PendingRollbackError
 from sqlalchemy.util import greenlet_spawn
 
-from orders_api.storage.row_mapper import Loads, Row
+from orders_api.storage.row_mapper import ResultProcessors, Row
 from orders_api.storage.statements import Statement, Values
 
 Result = TypeVar("Result")
 
 
-class Link:
+class PooledConnection:
     """A connection of SQLAlchemy's, and the driver's own beneath it."""
 
     def __init__(self, connection: Connection) -> None:
@@ -25,34 +25,38 @@ class Link:
         self.driver = driver
         self.is_sqlite = connection.dialect.name == "sqlite"
 
-    async def rows(self, statement: Statement, values: Values) -> tuple[Iterable[Row], Loads]:
-        """Run a statement that answers with rows, and give them and how to load their values."""
-        given = statement.given(values)
+    async def rows(
+        self, statement: Statement, values: Values
+    ) -> tuple[Iterable[Row], ResultProcessors]:
+        """Run a statement that answers with rows, and give them and how to process their values."""
+        bind_values = statement.bind_values(values)
         if self.is_sqlite:
-            rows = await self._run(statement, self.driver.execute_fetchall, statement.text, given)
-            return rows, statement.loads(statement.unknown_types)
-        rows = await self._run(statement, self.driver.fetch, statement.encoded, given)
-        return rows, statement.loads(self.driver.column_types())
+            rows = await self._run(
+                statement, self.driver.execute_fetchall, statement.text, bind_values
+            )
+            return rows, statement.processors(statement.unknown_types)
+        rows = await self._run(statement, self.driver.fetch, statement.encoded, bind_values)
+        return rows, statement.processors(self.driver.column_types())
 
     async def values(self, statement: Statement, values: Values) -> list[tuple[Any, ...]]:
         """Run a statement, and give its rows of values as Python's."""
-        rows, loads = await self.rows(statement, values)
+        rows, processors = await self.rows(statement, values)
         return [
-            tuple(load(v) if load else v for v, load in zip(row, loads, strict=True))
-            if loads
+            tuple(process(v) if process else v for v, process in zip(row, processors, strict=True))
+            if processors
             else tuple(row)
             for row in rows
         ]
 
     async def run(self, statement: Statement, *rows: Values) -> None:
         """Run a statement that answers with nothing, once for each of these rows of values."""
-        given = [statement.given(row) for row in rows]
+        bind_values = [statement.bind_values(row) for row in rows]
         if self.is_sqlite:
-            await self._run(statement, self.driver.executemany, statement.text, given)
-        elif len(given) == 1:
-            await self._run(statement, self.driver.fetch, statement.encoded, given[0])
+            await self._run(statement, self.driver.executemany, statement.text, bind_values)
+        elif len(bind_values) == 1:
+            await self._run(statement, self.driver.fetch, statement.encoded, bind_values[0])
         else:
-            await self._run(statement, self.driver.run_many, statement.encoded, given)
+            await self._run(statement, self.driver.run_many, statement.encoded, bind_values)
 
     async def begin(self) -> None:
         """Begin a transaction; PostgreSQL does so with its first statement."""
@@ -85,14 +89,14 @@ class Link:
         await greenlet_spawn(rollback)
 
     async def _run(
-        self, statement: Statement, run: Callable[..., Awaitable[Result]], *given: Any
+        self, statement: Statement, run: Callable[..., Awaitable[Result]], *bind_values: Any
     ) -> Result:
         events = self.connection.engine.dispatch  # those who listen hear of this statement too
         told = self.connection, None, statement.text, None, None, False
         for listener in events.before_cursor_execute:
             listener(*told)
         try:
-            result = await run(*given)
+            result = await run(*bind_values)
         except BaseException as error:
             await self._fail(error, statement.text)
         for listener in events.after_cursor_execute:

@@ -14,15 +14,15 @@ from sqlalchemy.util import greenlet_spawn
 from sqlmodel import SQLModel
 
 from orders_api.settings import Settings
-from orders_api.storage.driver import Link
+from orders_api.storage.driver import PooledConnection
 from orders_api.storage.errors import StaleConnectionError
 from orders_api.storage.keyset import Keyset
 from orders_api.storage.migrations import migrate, revision_of
 from orders_api.storage.pool import ConnectionPool
-from orders_api.storage.projection import plan_of
+from orders_api.storage.projection import projection_of
 from orders_api.storage.sqlite import begin_immediate, prepare_connection
 from orders_api.storage.stale_connections import find_stale_connection, mark_tried
-from orders_api.storage.statements import Clause, Statement
+from orders_api.storage.statements import Executable, Statement
 
 Result = TypeVar("Result")
 
@@ -35,7 +35,7 @@ class Database:
         self.timeout = settings.database_timeout
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._anchor: sqlite3.Connection | None = None
-        self._statements: dict[Clause, Statement] = {}
+        self._statements: dict[Executable, Statement] = {}
         self._listings: dict[Any, tuple[Statement, list[str]]] = {}
         # PostgreSQL's own form of parameters, which the driver sends as they are.
         dialect: Any = self.url.get_dialect()
@@ -98,45 +98,47 @@ class Database:
             event.listen(engine.sync_engine, "handle_error", find_stale_connection)
         return engine
 
-    async def read(self, work: Callable[[Link], Awaitable[Result]]) -> Result:
+    async def read(self, work: Callable[[PooledConnection], Awaitable[Result]]) -> Result:
         """Run `work`, which only reads, on a connection; again if that has broken while idle."""
         while True:
-            link = await self.to_read.acquire()
+            connection = await self.to_read.acquire()
             try:
-                return await work(link)
+                return await work(connection)
             except StaleConnectionError:
                 continue
             finally:
                 # SQLAlchemy begins one, of which a database in autocommit knows nothing.
-                await self.to_read.release(link, roll_back=link.connection.in_transaction())
+                await self.to_read.release(
+                    connection, roll_back=connection.connection.in_transaction()
+                )
 
     async def close_idle(self) -> None:
         """Close the connections that nobody holds: they may be broken, as another one is."""
         await self.to_read.close_idle()
         await self.to_write.close_idle()
 
-    def statement(self, clause: Clause, names: tuple[str, ...] | None = None) -> Statement:
-        """Give the compiled form of a clause that is kept, such as those of `projection`."""
-        if clause not in self._statements:
-            self._statements[clause] = Statement(clause, self.dialect, names)
-        return self._statements[clause]
+    def statement(self, executable: Executable, names: tuple[str, ...] | None = None) -> Statement:
+        """Return the compiled form of an executable that is kept, such as those of `projection`."""
+        if executable not in self._statements:
+            self._statements[executable] = Statement(executable, self.dialect, names)
+        return self._statements[executable]
 
     def listing(
-        self, shape: type[SQLModel], keyset: Keyset, conditions: Sequence[ColumnElement[bool]]
+        self, schema: type[SQLModel], keyset: Keyset, conditions: Sequence[ColumnElement[bool]]
     ) -> tuple[Statement, dict[str, Any]]:
-        """Give the compiled query of a page, and the values of its conditions."""
+        """Return the compiled query of a page, and the values of its conditions."""
         # Conditions of the same form have equal keys, whatever the values are.
         keys = [condition._generate_cache_key() for condition in conditions]
-        form = (shape, keyset.sort, *(key and key.key for key in keys))
+        form = (schema, keyset.sort, *(key and key.key for key in keys))
         binds = [bind for key in keys if key for bind in key.bindparams]
         if form not in self._listings or None in form:
-            clause = plan_of(shape).select(
+            executable = projection_of(schema).select(
                 *conditions,
                 order=[column.key for column in keyset.columns],
                 descending=keyset.sort.startswith("-"),
                 limit=bindparam("limit", type_=Integer()),
             )
-            statement = Statement(clause, self.dialect)
+            statement = Statement(executable, self.dialect)
             self._listings[form] = statement, [statement.bind_names[bind] for bind in binds]
         statement, names = self._listings[form]
         values = zip(names, (bind.effective_value for bind in binds), strict=True)
@@ -144,7 +146,9 @@ class Database:
 
     async def current_revision(self) -> str | None:
         """Read the revision of the database's schema; None if it was never migrated."""
-        return await self.read(lambda link: greenlet_spawn(revision_of, link.connection))
+        return await self.read(
+            lambda connection: greenlet_spawn(revision_of, connection.connection)
+        )
 
     async def migrate(self) -> None:
         """Bring the schema to the code's revision; only for SQLite is it done without asking."""

@@ -14,13 +14,13 @@ UNIQUE = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
 FOREIGN_KEY = {"23503", "SQLITE_CONSTRAINT_FOREIGNKEY", "SQLITE_CONSTRAINT_TRIGGER"}
 READ_ONLY = "25006"  # read_only_sql_transaction
 RETRIED = {"40001", "40P01"}  # serialization_failure, deadlock_detected
-UNFIT = "The request has a value that the database cannot hold."
+UNREPRESENTABLE = "The request has a value that the database cannot hold."
 
 
 def from_database_error(error: Exception) -> Problem | None:
     """Tell by SQLSTATE (PostgreSQL) or result code (SQLite), never by a message's text."""
     if isinstance(getattr(error, "orig", None), OverflowError | ValueError):
-        return Problem(INVALID, UNFIT)  # it did not even reach the database
+        return Problem(INVALID, UNREPRESENTABLE)  # it did not even reach the database
     if not isinstance(error, sqlalchemy.exc.DBAPIError):
         # The pool has no connection to give, or the time for the request is over.
         unavailable = isinstance(error, _NO_ANSWER) or is_retried(error)
@@ -38,7 +38,7 @@ def from_database_error(error: Exception) -> Problem | None:
     if code in {"42P01", "42703"} or _is_missing_in_sqlite(error):
         return Problem.not_migrated()
     if code.startswith("22") or isinstance(error, sqlalchemy.exc.DataError):
-        return Problem(INVALID, UNFIT)
+        return Problem(INVALID, UNREPRESENTABLE)
     if code == READ_ONLY:
         return Problem.unavailable()
     if isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError):

@@ -10,7 +10,7 @@ from sqlalchemy import Insert, Table, bindparam, insert
 from sqlalchemy.orm import RelationshipProperty
 from sqlmodel import SQLModel
 
-from orders_api.storage.projection import plan_of
+from orders_api.storage.projection import projection_of
 from orders_api.storage.schemas import nested_members, table_of
 
 
@@ -35,26 +35,26 @@ class Insertion:
 
 
 def rows_of(one: SQLModel) -> list[tuple[Any, list[dict[str, Any]]]]:
-    """Give the rows that an object consists of by their tables, its own table first."""
+    """Return the rows that an object consists of by their tables, its own table first."""
     own = _insertion(type(one), None)
     tables = [(own.table, [own.row(one)])]
-    for child in plan_of(type(one)).children:
-        insertion = _insertion(child.shape, child.relationship)
+    for child in projection_of(type(one)).children:
+        insertion = _insertion(child.schema, child.relationship)
         rows = [insertion.row(other, one) for other in getattr(one, child.name)]
         tables.append((insertion.table, rows))
     return tables
 
 
 @cache
-def _insertion(shape: type[SQLModel], parent: RelationshipProperty[Any] | None) -> Insertion:
-    table = table_of(shape)
+def _insertion(schema: type[SQLModel], parent: RelationshipProperty[Any] | None) -> Insertion:
+    table = table_of(schema)
     members: dict[str, Callable[[Any], Any]] = {}
-    for name, _, is_list in nested_members(shape):
+    for name, _, is_list in nested_members(schema):
         if not is_list:  # the foreign key is the nested object's key
             pairs = table.__mapper__.relationships[name].local_remote_pairs
             members |= {str(a.key): attrgetter(f"{name}.{b.key}") for a, b in pairs}
     names = [column.key for column in table.__table__.columns]
-    members |= {name: attrgetter(name) for name in names if name in shape.model_fields}
+    members |= {name: attrgetter(name) for name in names if name in schema.model_fields}
     inherited: dict[str, str] = {}
     if parent:  # its key, and what else there must be that no member gives
         inherited = {name: name for name in names if table.model_fields[name].is_required()}

@@ -25,7 +25,7 @@ def migrate(url: URL) -> None:
 
 @cache
 def head_revision() -> str | None:
-    """Give the revision that the code is written for."""
+    """Return the revision that the code is written for."""
     return ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
-from orders_api.storage.driver import Link
+from orders_api.storage.driver import PooledConnection
 from orders_api.storage.stale_connections import UNTRIED
 
 Result = TypeVar("Result")
@@ -47,12 +47,12 @@ class ConnectionPool:
         self._keep = keep
         self._close_all_idle = close_all_idle or self.close_idle
         self._turns = asyncio.Semaphore(size)
-        self._idle: list[Link] = []
+        self._idle: list[PooledConnection] = []
         self._held = 0
-        self._refused: deque[asyncio.Future[Link | None]] = deque()
+        self._refused: deque[asyncio.Future[PooledConnection | None]] = deque()
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def acquire(self) -> Link:
+    async def acquire(self) -> PooledConnection:
         """Return a connection; `release` it, whatever happens."""
         if self._idle and not self._turns.locked():
             await self._turns.acquire()  # at once: to set up a timeout takes longer
@@ -68,24 +68,24 @@ class ConnectionPool:
                 self._turns.release()
                 raise
 
-    async def _take(self) -> Link:
+    async def _take(self) -> PooledConnection:
         made_room = False
         while not self._idle:
             try:
-                connection = await self._connect()
+                opened = await self._connect()
             except DBAPIError:
                 if made_room and not self._held:
                     raise
             else:
                 self._held += 1
-                return Link(connection)
+                return PooledConnection(opened)
             if self._idle:
                 break  # released meanwhile
             if not self._held:
                 await self._close_all_idle()
                 made_room = True
-            elif link := await self._next_released():
-                return link
+            elif connection := await self._next_released():
+                return connection
         self._held += 1
         return self._idle.pop()
 
@@ -109,51 +109,51 @@ class ConnectionPool:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _next_released(self) -> Link | None:
+    async def _next_released(self) -> PooledConnection | None:
         """Wait for a connection that is released, or for None where one is closed instead."""
-        waiter: asyncio.Future[Link | None] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[PooledConnection | None] = asyncio.get_running_loop().create_future()
         self._refused.append(waiter)
         try:
             return await waiter
         except BaseException:
             if waiter.done() and not waiter.cancelled():
-                link = waiter.result()
-                self._held -= link is not None
-                self._pass_on(link)
+                connection = waiter.result()
+                self._held -= connection is not None
+                self._pass_on(connection)
             raise
 
-    async def release(self, link: Link, roll_back: bool = False) -> None:
+    async def release(self, connection: PooledConnection, roll_back: bool = False) -> None:
         """Take a connection back, for others to use if it is in order."""
-        kept: Link | None = None
+        kept: PooledConnection | None = None
         try:
             if roll_back:
-                await link.rollback()
-            if link.connection.invalidated:
+                await connection.rollback()
+            if connection.connection.invalidated:
                 await self._close_all_idle()
             elif self._keep:
-                link.connection.info[UNTRIED] = True
-                kept = link
+                connection.connection.info[UNTRIED] = True
+                kept = connection
             else:
-                await greenlet_spawn(link.connection.close)
+                await greenlet_spawn(connection.connection.close)
         finally:
             try:
                 if kept is None:
-                    await greenlet_spawn(_discard, link.connection)
+                    await greenlet_spawn(_discard, connection.connection)
             finally:
                 self._held -= 1
                 self._pass_on(kept)
                 self._turns.release()
 
-    def _pass_on(self, link: Link | None) -> None:
-        """Give a connection to the first who was refused, or (None) let them try again."""
+    def _pass_on(self, connection: PooledConnection | None) -> None:
+        """Hand a connection to the first who was refused, or (None) let them try again."""
         while self._refused:
             waiter = self._refused.popleft()
             if not waiter.done():
-                waiter.set_result(link)
-                self._held += link is not None
+                waiter.set_result(connection)
+                self._held += connection is not None
                 return
-        if link:
-            self._idle.append(link)
+        if connection:
+            self._idle.append(connection)
 
     async def close_idle(self) -> None:
         """Close the connections that nobody holds."""

@@ -110,7 +110,7 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
         return self._transformer.load_rows(0, result.ntuples, tuple)
 
     def column_types(self) -> tuple[int, ...]:
-        """Give the types of the columns of the rows that were fetched last."""
+        """Return the types of the columns of the rows that were fetched last."""
         result = self._transformer.pgresult
         return tuple(map(result.ftype, range(result.nfields))) if result else ()
 

@@ -28,24 +28,24 @@ from sqlalchemy.orm import RelationshipProperty
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
 from sqlmodel import SQLModel
 
-from orders_api.storage.row_mapper import Build, Loads, Recipe, Row
+from orders_api.storage.row_mapper import ResultProcessors, Row, RowFactory, RowMapper
 from orders_api.storage.schemas import nested_members, table_of
 
 Query = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
-class Children:
+class NestedList:
     """A list of nested objects."""
 
     name: str
-    shape: type[SQLModel]
-    plan: "Plan"
+    schema: type[SQLModel]
+    projection: "Projection"
     relationship: RelationshipProperty[Any]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Projection:
     """How to read the objects of an Out class.
 
     With lists of children, each row is either a parent or a child. It has the number of the list
@@ -57,9 +57,9 @@ class Plan:
     names: tuple[str, ...]
     columns: tuple[ColumnElement[Any], ...]
     source: FromClause
-    recipe: "Recipe"
-    children: tuple[Children, ...] = ()
-    builds: dict[Loads, list[Build]] = field(default_factory=dict, compare=False)
+    mapper: "RowMapper"
+    children: tuple[NestedList, ...] = ()
+    factories: dict[ResultProcessors, list[RowFactory]] = field(default_factory=dict, compare=False)
 
     def select(
         self,
@@ -89,12 +89,12 @@ class Plan:
         found = select(*own.c).select_from(source).where(*map(move, conditions)).limit(limit)
         found = found.order_by(*in_order(move(own.c[name]) for name in order))
         parents = found.cte("parents")
-        columns, source, _ = _select(self.recipe.shape, parents, parents, 0)
+        columns, source, _ = _select(self.mapper.schema, parents, parents, 0)
         if not self.children:
             query = select(*_labelled(columns, labels)).select_from(source)
             return query.order_by(*in_order(parents.c[name] for name in order))
         key = parents.c[self.key.key]
-        lists = [child.plan.columns for child in self.children]
+        lists = [child.projection.columns for child in self.children]
         parts = [
             select(
                 literal_column("0").label("list"),
@@ -118,7 +118,7 @@ class Plan:
                         for mine, columns in enumerate(lists, 1)
                         for column in columns
                     ),
-                ).select_from(child.plan.source.join(parents, foreign_key == key))
+                ).select_from(child.projection.source.join(parents, foreign_key == key))
             )
         sorted_by = in_order(literal_column(labels[self.names.index(name)]) for name in order)
         return union_all(*parts).order_by(
@@ -128,14 +128,14 @@ class Plan:
     def _search(
         self, conditions: Iterable[ColumnElement[bool]]
     ) -> tuple[FromClause, Callable[[ColumnElement[Any]], ColumnElement[Any]]]:
-        """Give what to search, and a function that moves conditions and columns there.
+        """Return what to search, and a function that moves conditions and columns there.
 
         A table of a list is searched if a condition names it. What it repeats of its parent's
         columns stands for them, so that an index can have all that is looked for.
         """
         own = searched = source = self.key.table
         tables = {part.table for c in conditions for part in iterate(c) if isinstance(part, Column)}
-        for relationship in table_of(self.recipe.shape).__mapper__.relationships:
+        for relationship in table_of(self.mapper.schema).__mapper__.relationships:
             if relationship.uselist and relationship.target in tables:
                 ((key, foreign_key),) = relationship.local_remote_pairs
                 searched = relationship.target
@@ -153,27 +153,27 @@ class Plan:
 
         return source, move
 
-    def objects(self, rows: Iterable[Row], loads: Loads = ()) -> list[Any]:
+    def objects(self, rows: Iterable[Row], processors: ResultProcessors = ()) -> list[Any]:
         """Make the objects of the rows of such a query.
 
-        `loads` are functions, by the columns' positions, that make Python's values of those in
+        `processors` are functions, by the columns' positions, that make Python's values of those in
         the rows; None where they are Python's already, and empty if all are.
         """
-        if loads not in self.builds:
-            recipes = [self.recipe, *(child.plan.recipe for child in self.children)]
-            self.builds[loads] = [recipe.build(loads) for recipe in recipes]
-        builds = self.builds[loads]
-        build = builds[0]
+        if processors not in self.factories:
+            mappers = [self.mapper, *(child.projection.mapper for child in self.children)]
+            self.factories[processors] = [mapper.factory(processors) for mapper in mappers]
+        factories = self.factories[processors]
+        factory = factories[0]
         if not self.children:
-            return [build(row) for row in rows]
+            return [factory(row) for row in rows]
         found: dict[Any, Any] = {}
         for row in rows:
             number = row[0]
             if number == 0:
-                found[row[2]] = build(row)
+                found[row[2]] = factory(row)
             else:
                 children = found[row[2]].__dict__[self.children[number - 1].name]
-                children.append(builds[number](row))
+                children.append(factories[number](row))
         return list(found.values())
 
 
@@ -186,68 +186,68 @@ def _nothing(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 @cache
-def plan_of(shape: type[SQLModel]) -> Plan:
-    relationships = table_of(shape).__mapper__.relationships
-    lists = [(name, nested) for name, nested, is_list in nested_members(shape) if is_list]
-    plan = _plan(shape, 3 if lists else 0)
-    start = 3 + len(plan.columns)
+def projection_of(schema: type[SQLModel]) -> Projection:
+    relationships = table_of(schema).__mapper__.relationships
+    lists = [(name, nested) for name, nested, is_list in nested_members(schema) if is_list]
+    projection = _plan(schema, 3 if lists else 0)
+    start = 3 + len(projection.columns)
     children = []
     for name, nested in lists:
-        child = Children(name, nested, _plan(_listless(nested), start), relationships[name])
+        child = NestedList(name, nested, _plan(_listless(nested), start), relationships[name])
         children.append(child)
-        start += len(child.plan.columns)
-    return replace(plan, children=tuple(children))
+        start += len(child.projection.columns)
+    return replace(projection, children=tuple(children))
 
 
 @cache
-def by_key(shape: type[SQLModel]) -> Query:
+def by_key(schema: type[SQLModel]) -> Query:
     """Select the object whose key is the parameter `key`."""
-    plan = plan_of(shape)
-    return plan.select(plan.key == bindparam("key"))
+    projection = projection_of(schema)
+    return projection.select(projection.key == bindparam("key"))
 
 
 @cache
-def by_keys(shape: type[SQLModel], count: int) -> Query:
+def by_keys(schema: type[SQLModel], count: int) -> Query:
     """Select the objects whose keys are the parameters `key_0`, `key_1` and so on."""
-    plan = plan_of(shape)
-    return plan.select(
-        plan.key.in_([bindparam(f"key_{i}", type_=plan.key.type) for i in range(count)])
+    projection = projection_of(schema)
+    return projection.select(
+        projection.key.in_([bindparam(f"key_{i}", type_=projection.key.type) for i in range(count)])
     )
 
 
-def _listless(shape: type[SQLModel]) -> type[SQLModel]:
-    if any(is_list for _, _, is_list in nested_members(shape)):
-        raise TypeError(f"{shape.__name__} has a list, so it cannot be nested in another class")
-    return shape
+def _listless(schema: type[SQLModel]) -> type[SQLModel]:
+    if any(is_list for _, _, is_list in nested_members(schema)):
+        raise TypeError(f"{schema.__name__} has a list, so it cannot be nested in another class")
+    return schema
 
 
-def _plan(shape: type[SQLModel], start: int) -> Plan:
+def _plan(schema: type[SQLModel], start: int) -> Projection:
     """Plan to read an Out class but for its lists, from rows in which it begins at `start`."""
-    table = table_of(shape).__table__
-    columns, source, recipe = _select(shape, table, table, start)
-    names = tuple(name for name, place in recipe.members.items() if isinstance(place, int))
-    return Plan(next(iter(table.primary_key)), names, tuple(columns), source, recipe)
+    table = table_of(schema).__table__
+    columns, source, mapper = _select(schema, table, table, start)
+    names = tuple(name for name, place in mapper.members.items() if isinstance(place, int))
+    return Projection(next(iter(table.primary_key)), names, tuple(columns), source, mapper)
 
 
 def _select(
-    shape: type[SQLModel], own: FromClause, source: FromClause, start: int
-) -> tuple[list[ColumnElement[Any]], FromClause, Recipe]:
-    """Give the columns of an Out class, what they are selected from, and how to make it of them.
+    schema: type[SQLModel], own: FromClause, source: FromClause, start: int
+) -> tuple[list[ColumnElement[Any]], FromClause, RowMapper]:
+    """Return the columns of an Out class, what they are selected from, and how to make it of them.
 
     `own` is its table, which stands in `source` already. Its columns come first, then those of
     the nested classes.
     """
-    relationships = table_of(shape).__mapper__.relationships
-    names = [name for name in shape.model_fields if name in own.c]
+    relationships = table_of(schema).__mapper__.relationships
+    names = [name for name in schema.model_fields if name in own.c]
     columns: list[ColumnElement[Any]] = [own.c[name] for name in names]
     # In the order of the class, in which members are shown.
-    members: dict[str, int | Recipe | None] = dict.fromkeys(shape.model_fields)
+    members: dict[str, int | RowMapper | None] = dict.fromkeys(schema.model_fields)
     members |= {name: place for place, name in enumerate(names, start)}
-    for name, other, is_list in nested_members(shape):
+    for name, other, is_list in nested_members(schema):
         if not is_list:
             target = table_of(_listless(other)).__table__.alias()
             pairs = relationships[name].local_remote_pairs
             source = source.join(target, *(own.c[a.key] == target.c[b.key] for a, b in pairs))
             more, source, members[name] = _select(other, target, source, start + len(columns))
             columns += more
-    return columns, source, Recipe(shape, members)
+    return columns, source, RowMapper(schema, members)

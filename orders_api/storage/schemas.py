@@ -10,22 +10,22 @@ from sqlmodel import SQLModel
 
 
 @cache
-def table_of(shape: type[SQLModel]) -> Any:
+def table_of(schema: type[SQLModel]) -> Any:
     """Find the table that an Out class shows: the one that the class, or a base of it, leads to.
 
     An In class shows none: TypeError.
     """
     # SQLModel itself leads to every table.
-    for base in shape.__mro__[: shape.__mro__.index(SQLModel)]:
+    for base in schema.__mro__[: schema.__mro__.index(SQLModel)]:
         for candidate in (base, *base.__subclasses__()):
             if isinstance(candidate, type) and "__table__" in vars(candidate):
                 return candidate
-    raise TypeError(f"No table derives from {shape.__name__} or a base of it")
+    raise TypeError(f"No table derives from {schema.__name__} or a base of it")
 
 
-def nested_members(shape: type[SQLModel]) -> Iterator[tuple[str, type[SQLModel], bool]]:
-    """Give the name and the class of each nested member, and whether it is a list of them."""
-    for name, member in shape.model_fields.items():
+def nested_members(schema: type[SQLModel]) -> Iterator[tuple[str, type[SQLModel], bool]]:
+    """Return the name and the class of each nested member, and whether it is a list of them."""
+    for name, member in schema.model_fields.items():
         is_list = get_origin(member.annotation) is list
         nested = get_args(member.annotation)[0] if is_list else member.annotation
         if isinstance(nested, type) and issubclass(nested, SQLModel):
@@ -33,13 +33,13 @@ def nested_members(shape: type[SQLModel]) -> Iterator[tuple[str, type[SQLModel],
 
 
 @cache
-def loads(shape: type[SQLModel]) -> tuple[LoaderOption, ...]:
+def loader_options(schema: type[SQLModel]) -> tuple[LoaderOption, ...]:
     """Load an entity, to change it, with just the related rows that the Out class names."""
-    return tuple(_loads(shape, table_of(shape)))
+    return tuple(_loader_options(schema, table_of(schema)))
 
 
-def _loads(shape: type[SQLModel], table: type[SQLModel]) -> Iterator[Any]:
-    for name, nested, is_list in nested_members(shape):
+def _loader_options(schema: type[SQLModel], table: type[SQLModel]) -> Iterator[Any]:
+    for name, nested, is_list in nested_members(schema):
         relationship: InstrumentedAttribute[Any] = getattr(table, name)
         load = selectinload(relationship) if is_list else joinedload(relationship)
-        yield load.options(*_loads(nested, table_of(nested)))
+        yield load.options(*_loader_options(nested, table_of(nested)))

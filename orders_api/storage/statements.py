@@ -11,10 +11,10 @@ from sqlalchemy import Dialect
 from sqlalchemy.sql.dml import UpdateBase
 
 from orders_api.storage.projection import Query
-from orders_api.storage.row_mapper import Loads
+from orders_api.storage.row_mapper import ResultProcessors
 
 Values = Mapping[str, Any]
-Clause = Query | UpdateBase
+Executable = Query | UpdateBase
 Processor = Callable[[Any], Any]
 
 
@@ -22,10 +22,10 @@ class Statement:
     """A statement in the words of one database."""
 
     def __init__(
-        self, clause: Clause, dialect: Dialect, names: Sequence[str] | None = None
+        self, executable: Executable, dialect: Dialect, names: Sequence[str] | None = None
     ) -> None:
         """Compile it; `names` are the columns to insert, by default all."""
-        compiled: Any = clause.compile(dialect=dialect, column_keys=names)
+        compiled: Any = executable.compile(dialect=dialect, column_keys=names)
         self.text = str(compiled)
         self.encoded = self.text.encode()
         self.positions = compiled.positiontup
@@ -34,30 +34,30 @@ class Statement:
         self.constants = {n: b.effective_value for n, b in compiled.binds.items() if not b.required}
         processors = {n: _processor(b.type, "bind", dialect) for n, b in compiled.binds.items()}
         self.binds = {name: processor for name, processor in processors.items() if processor}
-        self.types = [column.type for column in clause.exported_columns]
-        self._loads: dict[tuple[Any, ...], Loads] = {}
+        self.types = [column.type for column in executable.exported_columns]
+        self._processors: dict[tuple[Any, ...], ResultProcessors] = {}
         self.unknown_types = (None,) * len(self.types)  # as SQLite's driver tells none
 
-    def given(self, values: Values) -> Any:
-        """Give the values as the driver takes them."""
+    def bind_values(self, values: Values) -> Any:
+        """Return the values as the driver takes them."""
         if self.constants:
             values = {**self.constants, **values}
         if self.binds:
             values = {n: self.binds[n](v) if n in self.binds else v for n, v in values.items()}
         return [values[name] for name in self.positions]
 
-    def loads(self, codes: tuple[Any, ...]) -> Loads:
-        """Return how to load an answer's values, by the driver's types of its columns.
+    def processors(self, codes: tuple[Any, ...]) -> ResultProcessors:
+        """Return how to process an answer's values, by the driver's types of its columns.
 
         These may change while the server runs, as `ALTER TABLE` changes them.
         """
-        if codes not in self._loads:
-            loads = tuple(
+        if codes not in self._processors:
+            processors = tuple(
                 _processor(type_, "result", self.dialect, code)
                 for type_, code in zip(self.types, codes, strict=True)
             )
-            self._loads[codes] = loads if any(loads) else ()
-        return self._loads[codes]
+            self._processors[codes] = processors if any(processors) else ()
+        return self._processors[codes]
 
 
 def _processor(type_: Any, kind: str, dialect: Dialect, *code: Any) -> Processor | None:

@@ -10,7 +10,7 @@ from sqlalchemy.util import await_only, greenlet_spawn
 from sqlmodel import Session, SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from orders_api.storage.driver import Link
+from orders_api.storage.driver import PooledConnection
 from orders_api.storage.engines import Database
 from orders_api.storage.insertion import (
     insert_and_tell_key,
@@ -19,13 +19,13 @@ from orders_api.storage.insertion import (
     rows_of,
     values_together,
 )
-from orders_api.storage.projection import by_keys, plan_of
+from orders_api.storage.projection import by_keys, projection_of
 
 # Rows of a table that one statement inserts: every number of them is a statement that is kept.
-MOST_TOGETHER = 8
+MAX_TOGETHER = 8
 
-Shape = TypeVar("Shape", bound=SQLModel)
-AfterBegin = Callable[[Link], Awaitable[None]]
+Schema = TypeVar("Schema", bound=SQLModel)
+AfterBegin = Callable[[PooledConnection], Awaitable[None]]
 
 
 class _Session(Session):
@@ -33,8 +33,8 @@ class _Session(Session):
 
     def get_bind(self, *_: Any, **__: Any) -> Connection:
         writer: UnitOfWork = self.info["writer"]
-        link: Link = await_only(writer.link())
-        return link.connection
+        connection: PooledConnection = await_only(writer.pooled_connection())
+        return connection.connection
 
 
 class UnitOfWork(AsyncSession):
@@ -47,27 +47,27 @@ class UnitOfWork(AsyncSession):
         super().__init__(autoflush=False, info={"writer": self})
         self.database = database
         self.after_begin = after_begin
-        self._link: Link | None = None
+        self._connection: PooledConnection | None = None
         self._beginning = asyncio.Lock()
         self._has_ended = False
 
-    async def link(self) -> Link:
+    async def pooled_connection(self) -> PooledConnection:
         """Return the connection of this transaction, which begins if it has not yet."""
-        if self._link and not self.after_begin:
-            return self._link
+        if self._connection and not self.after_begin:
+            return self._connection
         async with self._beginning:
             return await self._begin()
 
-    async def _begin(self) -> Link:
+    async def _begin(self) -> PooledConnection:
         if self._has_ended:
             raise RuntimeError("The transaction has ended with the request that it was for")
-        if self._link is None:
-            self._link = await self.database.to_write.acquire()
-            await self._link.begin()
+        if self._connection is None:
+            self._connection = await self.database.to_write.acquire()
+            await self._connection.begin()
         if self.after_begin:
-            await self.after_begin(self._link)  # if it fails, the next use runs it again
+            await self.after_begin(self._connection)  # if it fails, the next use runs it again
             self.after_begin = None
-        return self._link
+        return self._connection
 
     async def end(self, keep: bool, check: bool = True) -> None:
         """Commit, or undo it all; `check` is whether to send all statements even so."""
@@ -84,15 +84,15 @@ class UnitOfWork(AsyncSession):
         try:
             if session.in_transaction():
                 await greenlet_spawn(end)
-            if keep and self._link:
-                await self._link.commit()
+            if keep and self._connection:
+                await self._connection.commit()
                 is_kept = True
         finally:
             session.info.clear()
             self._has_ended = True
-            link, self._link = self._link, None
-            if link:
-                await self.database.to_write.release(link, roll_back=not is_kept)
+            connection, self._connection = self._connection, None
+            if connection:
+                await self.database.to_write.release(connection, roll_back=not is_kept)
 
     async def __aexit__(self, kind: Any, *_: object) -> None:
         await self.end(keep=kind is None, check=False)
@@ -101,33 +101,35 @@ class UnitOfWork(AsyncSession):
         """Begin an `INSERT … ON CONFLICT`, which both databases have in the same words."""
         return sqlite.insert(table) if self.database.is_sqlite else postgresql.insert(table)
 
-    async def read(self, shape: type[Shape], keys: Collection[Any]) -> dict[Any, Shape]:
+    async def get_many(self, schema: type[Schema], keys: Collection[Any]) -> dict[Any, Schema]:
         """Read the objects that have these keys, by their keys."""
         if not keys:
             return {}
         # Few sizes make few statements, which both sides keep: a key may be there more than once.
         padded = [*keys, *[next(iter(keys))] * ((1 << (len(keys) - 1).bit_length()) - len(keys))]
-        statement = self.database.statement(by_keys(shape, len(padded)))
+        statement = self.database.statement(by_keys(schema, len(padded)))
         values = {f"key_{i}": key for i, key in enumerate(padded)}
-        plan = plan_of(shape)
-        objects = plan.objects(*await (await self.link()).rows(statement, values))
-        return {getattr(one, plan.key.key): one for one in objects}
+        projection = projection_of(schema)
+        objects = projection.objects(
+            *await (await self.pooled_connection()).rows(statement, values)
+        )
+        return {getattr(one, projection.key.key): one for one in objects}
 
     async def insert(self, one: SQLModel) -> None:
         """Insert the rows of an object, which has its key afterwards, if the database makes it."""
-        link, compiled = await self.link(), self.database.statement
-        key = plan_of(type(one)).key
+        connection, compiled = await self.pooled_connection(), self.database.statement
+        key = projection_of(type(one)).key
         tables = [(table, rows) for table, rows in rows_of(one) if rows]
         if getattr(one, key.key) is None:  # the database makes it
             ((table, (values,)),) = tables
             del values[key.key]
             statement = compiled(insert_and_tell_key(table), tuple(values))
-            ((made,),) = await link.values(statement, values)
+            ((made,),) = await connection.values(statement, values)
             setattr(one, key.key, made)
-        elif self.database.is_sqlite or any(len(rows) > MOST_TOGETHER for _, rows in tables):
+        elif self.database.is_sqlite or any(len(rows) > MAX_TOGETHER for _, rows in tables):
             for table, rows in tables:
-                await link.run(compiled(insert_of(table)), *rows)
+                await connection.run(compiled(insert_of(table)), *rows)
         else:
             form = tuple((table, tuple(rows[0]), len(rows)) for table, rows in tables)
             values = values_together(rows for _, rows in tables)
-            await link.run(compiled(insert_together(form)), values)
+            await connection.run(compiled(insert_together(form)), values)

@@ -29,7 +29,7 @@ from orders_api.web.passwords import hash_password
 from orders_api.web.problem_responses import document_problems
 from orders_api.web.readiness import check_readiness
 from orders_api.web.routing import Router
-from orders_api.web.security import Who
+from orders_api.web.security import CurrentCaller
 from orders_api.web.sessions import Read, Write, Writer
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "UNAVAILABLE",
     "UNSUPPORTED",
     "USED_UP",
+    "CurrentCaller",
     "Filter",
     "Imported",
     "Lines",
@@ -60,7 +61,6 @@ __all__ = [
     "Problem",
     "Read",
     "Router",
-    "Who",
     "Write",
     "Writer",
     "check_readiness",

@@ -11,8 +11,8 @@ from sqlmodel import Session, col, delete, select, update
 
 from orders_api.models import SignInFailures, Token, User
 from orders_api.problems import TOO_MANY, UNAUTHORIZED, Problem
-from orders_api.storage.deadline import within
-from orders_api.storage.driver import Link
+from orders_api.storage.deadline import abandon_after
+from orders_api.storage.driver import PooledConnection
 from orders_api.storage.engines import Database
 from orders_api.web.passwords import HashingSlots, hash_token, is_right
 from orders_api.web.sessions import Writer
@@ -25,7 +25,7 @@ FORGOTTEN_AFTER = timedelta(hours=1)
 
 
 async def sign_in(request: Request, username: str, password: str) -> str:
-    """Give a new token, or answer 401, or 429 after too many failures in a row.
+    """Return a new token, or answer 401, or 429 after too many failures in a row.
 
     An unknown username takes the same way as a wrong password. No connection to the database
     is held while a password is compared.
@@ -35,12 +35,12 @@ async def sign_in(request: Request, username: str, password: str) -> str:
     database: Database = request.app.state.database
     slots: HashingSlots = request.app.state.hashing_slots
 
-    async def look_up(link: Link) -> tuple[User | None, SignInFailures | None]:
-        return await greenlet_spawn(_look_up, link.connection, login, login_hash)
+    async def look_up(connection: PooledConnection) -> tuple[User | None, SignInFailures | None]:
+        return await greenlet_spawn(_look_up, connection.connection, login, login_hash)
 
     async def compare() -> tuple[User | None, bool, bool]:
         # The failures are read when the turn has come, so that attempts at once do not slip by.
-        user, failures = await within(database.timeout, database.read(look_up))
+        user, failures = await abandon_after(database.timeout, database.read(look_up))
         blocked = failures is not None and failures.blocked_until > datetime.now(UTC)
         right = not blocked and await asyncio.to_thread(is_right, password, user)
         return user, blocked, right
@@ -93,14 +93,14 @@ async def _count_failure(write: Writer, login_hash: str) -> timedelta:
         )
         .returning(col(SignInFailures.count))
     )
-    wait = wait_after(count.scalar_one())
+    wait = lockout_for(count.scalar_one())
     same = col(SignInFailures.login_hash) == login_hash
     await write.exec(update(SignInFailures).where(same).values(blocked_until=now + wait))
     return wait
 
 
-def wait_after(failures: int) -> timedelta:
-    """Give the wait after so many failed sign-ins in a row: none at first, then ever longer."""
+def lockout_for(failures: int) -> timedelta:
+    """Return the wait after so many failed sign-ins in a row: none at first, then ever longer."""
     if failures < FREE_FAILURES:
         return timedelta(0)
     return min(FIRST_WAIT * (1 << min(failures - FREE_FAILURES, 10)), LONGEST_WAIT)

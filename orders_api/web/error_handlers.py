@@ -10,13 +10,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from orders_api.problems import INTERNAL, KINDS, MALFORMED, METHOD_NOT_ALLOWED, NOT_FOUND, Problem
+from orders_api.problems import (
+    INTERNAL,
+    MALFORMED,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    PROBLEM_TYPES,
+    Problem,
+)
 from orders_api.storage.errors import from_database_error
 from orders_api.web.validation import from_validation_error, shorten
 
 log = logging.getLogger("orders_api")
 
-ANSWERED = (
+HANDLED_EXCEPTIONS = (
     HTTPException,
     RequestValidationError,
     ClientDisconnect,
@@ -27,7 +34,7 @@ ANSWERED = (
 
 
 def from_http_exception(error: HTTPException, request: Request) -> Problem:
-    """Turn the framework's own exceptions into the same shape."""
+    """Turn the framework's own exceptions into the same schema."""
     if isinstance(error, Problem):
         return error
     path = shorten(request.url.path)
@@ -40,7 +47,7 @@ def from_http_exception(error: HTTPException, request: Request) -> Problem:
         )
     if error.status_code == 404:
         return Problem(NOT_FOUND, f"There is nothing at {path}.")
-    for kind in KINDS:
+    for kind in PROBLEM_TYPES:
         if kind.status == error.status_code:
             sentence = f"{str(error.detail).rstrip('.')}."
             return Problem(kind, sentence, headers=error.headers)
@@ -62,7 +69,7 @@ def _allowed_methods(request: Request) -> set[str]:
 
 
 def problem_of(error: Exception, request: Request) -> Problem | None:
-    """Give the answer to an exception, or None if it is a fault of ours."""
+    """Return the answer to an exception, or None if it is a fault of ours."""
     if isinstance(error, RequestValidationError):
         return from_validation_error(error, request)
     if isinstance(error, HTTPException):
@@ -87,5 +94,5 @@ async def answer_error(request: Request, error: Exception) -> Response:
 
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every exception that has an answer; the rest reaches the middleware as a 500."""
-    for kind in ANSWERED:
+    for kind in HANDLED_EXCEPTIONS:
         app.add_exception_handler(kind, answer_error)

@@ -11,7 +11,7 @@ ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
 def etag(content: bytes) -> str:
-    """Give the strong entity tag of a representation: it differs whenever a byte does."""
+    """Return the strong entity tag of a representation: it differs whenever a byte does."""
     return f'"{hashlib.blake2b(content, digest_size=16).hexdigest()}"'
 
 
@@ -26,7 +26,7 @@ def check_if_match(expected: str, current: str) -> None:
 
 
 def tag(request: Request, response: Response) -> Response:
-    """Give a single resource its ETag, or say 304 to a client that has it already."""
+    """Set the ETag of a single resource, or answer 304 to a client that has it already."""
     current = etag(bytes(response.body))
     response.headers["ETag"] = current
     if "if-none-match" not in request.headers:

@@ -17,7 +17,7 @@ from fastapi.routing import RouteContext
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-Call = Callable[[Request], Awaitable[Response]]
+RequestHandler = Callable[[Request], Awaitable[Response]]
 
 KNOWN = {
     *("path_params", "query_params", "body_params", "dependencies", "request_param_name"),
@@ -27,8 +27,10 @@ KNOWN = {
 OPTIONS = ("include", "exclude", "exclude_unset", "exclude_defaults", "exclude_none")
 
 
-def shorter(route: RouteContext, dependencies: set[Callable[..., Any]]) -> Call | None:
-    """Give what calls the endpoint of a route where it is included, if it asks for no more than:
+def build_fast_handler(
+    route: RouteContext, dependencies: set[Callable[..., Any]]
+) -> RequestHandler | None:
+    """Return what calls the endpoint of a route where it is included, if it asks for no more than:
 
     some of these dependencies, each of which takes the request alone; parameters in the path; a
     model of all parameters of the query; one model as JSON.

@@ -19,7 +19,7 @@ from sqlmodel import col, delete, update
 
 from orders_api.models import IdempotencyKey
 from orders_api.problems import KEY_REUSED, MALFORMED, Problem
-from orders_api.storage.driver import Link
+from orders_api.storage.driver import PooledConnection
 from orders_api.storage.engines import Database
 
 HEADER = "Idempotency-Key"
@@ -52,11 +52,11 @@ class KeyGuard:
     async def replay(self) -> None:
         """Raise `Replay` if the key has an answer already."""
         since = datetime.now(UTC) - KEPT_FOR
-        await self.database.read(lambda link: self._find(link, since))
+        await self.database.read(lambda connection: self._find(connection, since))
 
-    async def _find(self, link: Link, since: datetime) -> None:
+    async def _find(self, connection: PooledConnection, since: datetime) -> None:
         statement = self.database.statement(FIND)
-        for fingerprint, status, location, body in await link.values(
+        for fingerprint, status, location, body in await connection.values(
             statement, {"key": self.key_hash, "since": since}
         ):
             if fingerprint != await self._fingerprint():
@@ -68,7 +68,7 @@ class KeyGuard:
             headers = {"Idempotent-Replayed": "true"} | ({"Location": location} if location else {})
             raise Replay(Response(body, status, headers, "application/json"))
 
-    async def take(self, link: Link) -> None:
+    async def take(self, connection: PooledConnection) -> None:
         """Take the key from now on, or raise `Replay` if it has an answer by now.
 
         A twin in flight holds the key until it ends, and this request waits for it.
@@ -83,13 +83,13 @@ class KeyGuard:
             "body": "",
         }
         statement = self.database.statement(TAKE[self.database.is_sqlite], tuple(taken))
-        if await link.values(statement, taken | {"old": since}):
+        if await connection.values(statement, taken | {"old": since}):
             # Two old keys go for each new one: the table shrinks to what 24 hours leave in it.
-            await link.run(self.database.statement(FORGET), {"old": since})
+            await connection.run(self.database.statement(FORGET), {"old": since})
         else:
-            await self._find(link, since)  # what is too young to be taken is found
+            await self._find(connection, since)  # what is too young to be taken is found
 
-    async def remember(self, link: Link, response: Response) -> None:
+    async def remember(self, connection: PooledConnection, response: Response) -> None:
         """Keep the answer for those who ask again."""
         answer = {
             "status": response.status_code,
@@ -97,7 +97,7 @@ class KeyGuard:
             "location": response.headers.get("location"),
         }
         statement = self.database.statement(REMEMBER, tuple(answer))
-        if not await link.values(statement, answer | {"key": self.key_hash}):
+        if not await connection.values(statement, answer | {"key": self.key_hash}):
             raise RuntimeError(f"The endpoint has rolled the {HEADER}'s row back")
 
     async def _fingerprint(self) -> str:

@@ -14,14 +14,14 @@ from starlette.requests import ClientDisconnect
 
 from orders_api.problems import TOO_LARGE, ErrorItem, Problem
 from orders_api.storage.batches import Row, read_page
-from orders_api.storage.deadline import within
-from orders_api.storage.driver import Link
+from orders_api.storage.deadline import abandon_after
+from orders_api.storage.driver import PooledConnection
 from orders_api.storage.engines import Database
 from orders_api.web.lines import BadLine, insert_lines, read_json_lines, validate
 from orders_api.web.sessions import Writer
-from orders_api.web.validation import MOST_ERRORS
+from orders_api.web.validation import MAX_ERRORS
 
-Shape = TypeVar("Shape", bound=SQLModel)
+Schema = TypeVar("Schema", bound=SQLModel)
 MEDIA_TYPES = ["application/jsonl", "application/x-ndjson"]
 FEW = 100  # objects that are read at a time, so that other requests need not wait for long
 SLICE = 16 * 1024  # bytes of lines that are read and inserted at a time, for the same reason
@@ -65,7 +65,7 @@ async def import_body(
     first: BadLine | None = None
     errors: list[dict[str, Any]] = []
     has_more = True
-    while skip_bad or len(errors) < MOST_ERRORS:
+    while skip_bad or len(errors) < MAX_ERRORS:
         part = await asyncio.to_thread(next, slices, None)
         if part is None:
             has_more = False
@@ -80,7 +80,7 @@ async def import_body(
         skipped += len(bad)
         first = first or next(iter(bad), None)
         named = ({"line": line.number, **error} for line in bad for error in line.errors)
-        errors += islice(named, MOST_ERRORS - len(errors))
+        errors += islice(named, MAX_ERRORS - len(errors))
     if first and not skip_bad:
         at_least = "at least " if has_more else ""
         more = f" (and {at_least}{skipped - 1} more bad lines)" if skipped > 1 else ""
@@ -96,9 +96,11 @@ async def import_body(
 async def _insert_in_time(
     write: Writer, seconds: float, table: type[SQLModel], rows: list[Row]
 ) -> list[BadLine]:
-    connection = (await write.link()).connection
+    connection = (await write.pooled_connection()).connection
     try:
-        return await within(seconds, greenlet_spawn(list, insert_lines(connection, table, rows)))
+        return await abandon_after(
+            seconds, greenlet_spawn(list, insert_lines(connection, table, rows))
+        )
     except TimeoutError:
         # It is still busy with what takes too long.
         await greenlet_spawn(connection.invalidate)
@@ -128,13 +130,13 @@ def _slices(
         yield validate(read_json_lines(lines), model)
 
 
-async def stream(database: Database, shape: type[Shape]) -> AsyncIterator[Shape]:
-    """Give all objects, oldest first; a slow client keeps no connection to the database busy."""
-    page: list[Shape] = []
+async def stream(database: Database, schema: type[Schema]) -> AsyncIterator[Schema]:
+    """Return all objects, oldest first; a slow client keeps no connection to the database busy."""
+    page: list[Schema] = []
 
-    async def read(link: Link) -> list[Shape]:
-        return await greenlet_spawn(read_page, link.connection, shape, page, FEW)
+    async def read(connection: PooledConnection) -> list[Schema]:
+        return await greenlet_spawn(read_page, connection.connection, schema, page, FEW)
 
-    while page := await within(database.timeout, database.read(read)):
+    while page := await abandon_after(database.timeout, database.read(read)):
         for one in page:
             yield one

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-from orders_api.problems import IMPOSSIBLE, INVALID, MALFORMED, Kind, Problem
+from orders_api.problems import IMPOSSIBLE, INVALID, MALFORMED, Problem, ProblemType
 from orders_api.storage.batches import Row, insert_rows
 from orders_api.web.strict_json import parse_json
-from orders_api.web.validation import MOST_ERRORS, body_error
+from orders_api.web.validation import MAX_ERRORS, body_error
 
 MARK = b"\xef\xbb\xbf"  # with which some programs begin a file: the byte order mark, in UTF-8
 MAX_MEMBERS = 1000  # of a line: Pydantic reports each unknown one, in half a second for 1 MiB
@@ -30,7 +30,7 @@ class BadLine:
     """A line that cannot be imported, and why."""
 
     number: int
-    kind: Kind
+    kind: ProblemType
     errors: Sequence[Mapping[str, str]]
     """As in a problem: a `detail`, and the `pointer` of the member that it is about."""
 
@@ -78,7 +78,7 @@ def validate(
 def _reasons(error: ValidationError, model: type[SQLModel]) -> list[Mapping[str, str]]:
     return [
         body_error(item, item["loc"], model)
-        for item in error.errors()[:MOST_ERRORS]
+        for item in error.errors()[:MAX_ERRORS]
         if item["type"] != "default_factory_not_called"  # another member is why
     ]
 

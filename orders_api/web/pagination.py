@@ -42,7 +42,7 @@ class Page(BaseModel):
     ] = None
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
-        """Give the condition of every filter that was sent."""
+        """Return the condition of every filter that was sent."""
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if value is not None:

@@ -22,15 +22,15 @@ from orders_api.problems import (
     UNAUTHORIZED,
     UNAVAILABLE,
     UNSUPPORTED,
-    Kind,
     Problem,
+    ProblemType,
 )
 
 SOME_REQUEST_ID = "2d5243b38c3f419ab6f394e75a03277c"
 
 
-def problems_of(path: str, methods: set[str], public: bool) -> Iterator[Kind]:
-    """Give the kinds of problem that an operation may answer with."""
+def problems_of(path: str, methods: set[str], public: bool) -> Iterator[ProblemType]:
+    """Return the kinds of problem that an operation may answer with."""
     yield from (INVALID, INTERNAL, UNAVAILABLE, NOT_MIGRATED)
     if "{" in path:
         yield NOT_FOUND
@@ -60,7 +60,7 @@ def problems_of(path: str, methods: set[str], public: bool) -> Iterator[Kind]:
         yield IN_USE
 
 
-def document_problems(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+def document_problems(*kinds: ProblemType) -> dict[int | str, dict[str, Any]]:
     """Describe answers with these kinds of problem, in the form of FastAPI, with examples."""
     answers: dict[int | str, dict[str, Any]] = {}
     for status in sorted({kind.status for kind in kinds}):

@@ -7,26 +7,26 @@ from typing import get_args
 from fastapi.routing import RouteContext
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orders_api.web.error_handlers import ANSWERED, answer_error
-from orders_api.web.fast_path import Call, shorter
+from orders_api.web.error_handlers import HANDLED_EXCEPTIONS, answer_error
+from orders_api.web.fast_path import RequestHandler, build_fast_handler
 from orders_api.web.requests import StrictRequest
 from orders_api.web.routing import Route
-from orders_api.web.security import Who
+from orders_api.web.security import CurrentCaller
 from orders_api.web.sessions import Read, Write
 
-DEPENDENCIES = {get_args(alias)[1].dependency for alias in (Read, Write, Who)}
+DEPENDENCIES = {get_args(alias)[1].dependency for alias in (Read, Write, CurrentCaller)}
 
-Entry = tuple[Route, Call]
+Entry = tuple[Route, RequestHandler]
 
 
 def _entry(context: RouteContext) -> Entry | None:
-    """Give a route and what answers its requests, if that can be without FastAPI."""
+    """Return a route and what answers its requests, if that can be without FastAPI."""
     route = context.original_route
-    call = shorter(context, DEPENDENCIES) if isinstance(route, Route) else None
-    return (route, route.strictly(call)) if isinstance(route, Route) and call else None
+    call = build_fast_handler(context, DEPENDENCIES) if isinstance(route, Route) else None
+    return (route, route.wrap(call)) if isinstance(route, Route) and call else None
 
 
-class Directory:
+class RouteTable:
     """Sends requests straight to the routes that their paths name, past FastAPI's search.
 
     It knows paths with at most one parameter; all else, and all that is to be traced, goes
@@ -64,7 +64,7 @@ class Directory:
         request = StrictRequest(scope, receive)
         try:
             response = await call(request)
-        except ANSWERED as error:
+        except HANDLED_EXCEPTIONS as error:
             response = await answer_error(request, error)
         await response(scope, receive, send)
 

@@ -11,26 +11,26 @@ from fastapi.routing import APIRoute
 from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 
-from orders_api.storage.deadline import within
+from orders_api.storage.deadline import abandon_after
 from orders_api.web import idempotency
 from orders_api.web.etags import tag
-from orders_api.web.fast_path import Call
+from orders_api.web.fast_path import RequestHandler
 from orders_api.web.line_bodies import MEDIA_TYPES
 from orders_api.web.prefer import MINIMAL, ROLLBACK, applied, preferred
 from orders_api.web.problem_responses import document_problems, problems_of
 from orders_api.web.requests import JSON, StrictRequest, check_media_type, check_query
 from orders_api.web.retries import retry_on_conflict
 from orders_api.web.security import PUBLIC, authorize
-from orders_api.web.sessions import Work
+from orders_api.web.sessions import RequestTransaction
 
 FORMS = ["application/x-www-form-urlencoded", "multipart/form-data"]
 
 
 class Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        return self.strictly(super().get_route_handler())
+        return self.wrap(super().get_route_handler())
 
-    def strictly(self, handle: Call) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def wrap(self, handle: RequestHandler) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Do what is common to all endpoints around what calls this one."""
         known = _query_parameters(self)
         is_form = self.body_field and isinstance(self.body_field.field_info, params.Form)
@@ -44,7 +44,7 @@ class Route(APIRoute):
             preferences += [MINIMAL] * (is_single and self.status_code != 204)
         takes_lines = "requestBody" in (self.openapi_extra or {})
 
-        async def answer(request: Request) -> Response:
+        async def run_in_transaction(request: Request) -> Response:
             """Do all of a request in one transaction, which is committed before the response."""
             asked: list[str] = []
             if preferences and "prefer" in request.headers:
@@ -55,7 +55,9 @@ class Route(APIRoute):
             try:
                 if guard:
                     await guard.replay()
-                async with Work(request, ROLLBACK not in asked, after_begin=take) as work:
+                async with RequestTransaction(
+                    request, ROLLBACK not in asked, after_begin=take
+                ) as transaction:
                     response = await handle(request)
                     response.headers.update(request.state.headers)
                     if isinstance(response, StreamingResponse):
@@ -65,14 +67,14 @@ class Route(APIRoute):
                     if response.status_code == 204:
                         del response.headers["content-type"]
                     if guard:
-                        await guard.remember(await work.writer.link(), response)
+                        await guard.remember(await transaction.writer.pooled_connection(), response)
             except idempotency.Replay as replay:
                 response = replay.response
             if is_single and response.body:
                 response = tag(request, response)
             return applied(asked, response) if asked else response
 
-        async def strictly(request: Request) -> Response:
+        async def wrapped(request: Request) -> Response:
             if not isinstance(request, StrictRequest):
                 request = StrictRequest(request.scope, request.receive)
             if is_item and request.scope["path"] in request.app.state.fixed_paths:
@@ -89,12 +91,12 @@ class Route(APIRoute):
                 with SpooledTemporaryFile(max_size=1024 * 1024) as request.state.lines:
                     async for chunk in request.stream():
                         request.state.lines.write(chunk)
-                    return await retry_on_conflict(answer, request)
-            return await within(
-                request.app.state.database.timeout, retry_on_conflict(answer, request)
+                    return await retry_on_conflict(run_in_transaction, request)
+            return await abandon_after(
+                request.app.state.database.timeout, retry_on_conflict(run_in_transaction, request)
             )
 
-        return strictly
+        return wrapped
 
 
 async def _started(stream: AsyncIterable[Any], only_started: bool) -> AsyncIterator[Any]:

@@ -14,7 +14,7 @@ from sqlmodel import col, select
 
 from orders_api.models import Token
 from orders_api.problems import FORBIDDEN, UNAUTHORIZED, Problem
-from orders_api.storage.deadline import within
+from orders_api.storage.deadline import abandon_after
 from orders_api.storage.engines import Database
 from orders_api.web.passwords import hash_token
 
@@ -39,7 +39,7 @@ class Caller:
     user_id: UUID | None = None
     token_hash: str | None = None
 
-    def must_be(self, user_id: UUID) -> None:
+    def require_self(self, user_id: UUID) -> None:
         """Answer 403 to users who would change somebody else."""
         if self.user_id not in {None, user_id}:
             raise Problem(FORBIDDEN, "You may change or delete no user but yourself.")
@@ -61,7 +61,7 @@ async def authorize(request: Request, operation: str) -> Caller:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
         patience = request.app.state.database.timeout
-        return await within(patience, _caller_of(request, token.strip()))
+        return await abandon_after(patience, _caller_of(request, token.strip()))
     if request.app.state.settings.trust_local and is_local(request):
         return ANYONE
     raise _unauthorized("Sign in first")
@@ -72,7 +72,7 @@ async def _caller_of(request: Request, token: str) -> Caller:
     database: Database = request.app.state.database
     values = {"token_hash": token_hash, "now": datetime.now(UTC)}
     statement = database.statement(USER_OF_TOKEN)
-    found = await database.read(lambda link: link.values(statement, values))
+    found = await database.read(lambda connection: connection.values(statement, values))
     if not found:
         raise _unauthorized("The token is wrong, expired or signed out")
     return Caller(found[0][0], token_hash)
@@ -142,4 +142,4 @@ async def _caller(request: Request) -> Caller:
     return caller
 
 
-Who = Annotated[Caller, Depends(_caller)]
+CurrentCaller = Annotated[Caller, Depends(_caller)]

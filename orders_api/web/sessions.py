@@ -11,14 +11,14 @@ from sqlmodel import SQLModel
 from orders_api.problems import Problem
 from orders_api.storage.engines import Database
 from orders_api.storage.keyset import Keyset
-from orders_api.storage.projection import by_key, plan_of
-from orders_api.storage.schemas import loads, table_of
+from orders_api.storage.projection import by_key, projection_of
+from orders_api.storage.schemas import loader_options, table_of
 from orders_api.storage.statements import Statement, Values
 from orders_api.storage.unit_of_work import AfterBegin, UnitOfWork
 from orders_api.web.etags import check_if_match, etag
 from orders_api.web.pagination import Page, beyond, next_link
 
-Shape = TypeVar("Shape", bound=SQLModel)
+Schema = TypeVar("Schema", bound=SQLModel)
 Row = TypeVar("Row", bound=SQLModel)
 
 
@@ -29,36 +29,40 @@ class Reader:
         self.request = request
         self.database: Database = request.app.state.database
 
-    async def one(self, shape: type[Shape], key: Any) -> Shape:
+    async def get_or_404(self, schema: type[Schema], key: Any) -> Schema:
         """Read one object as its Out class shows it, or answer 404."""
-        statement = self.database.statement(by_key(shape))
-        objects = await self._read(shape, statement, {"key": key})
+        statement = self.database.statement(by_key(schema))
+        objects = await self._read(schema, statement, {"key": key})
         if not objects:
-            raise Problem.not_found(table_of(shape))
+            raise Problem.not_found(table_of(schema))
         return objects[0]
 
     async def page(
-        self, shape: type[Shape], page: Page, *conditions: ColumnElement[bool]
-    ) -> list[Shape]:
+        self, schema: type[Schema], page: Page, *conditions: ColumnElement[bool]
+    ) -> list[Schema]:
         """Read one page of a list, oldest first unless sorted; a Link header names the next.
 
         `conditions` are those beside the page's own.
         """
-        keyset = Keyset.of(table_of(shape), page.sort_order)
+        keyset = Keyset.of(table_of(schema), page.sort_order)
         conditions = (*conditions, *page.conditions())
         if page.after is not None:
             conditions += (beyond(keyset, page.after),)
-        statement, values = self.database.listing(shape, keyset, conditions)
-        objects = await self._read(shape, statement, values | {"limit": page.limit + 1})
+        statement, values = self.database.listing(schema, keyset, conditions)
+        objects = await self._read(schema, statement, values | {"limit": page.limit + 1})
         if len(objects) > page.limit:
             objects = objects[: page.limit]
             link = next_link(self.request, keyset.cursor_of(objects[-1]))
             self.request.state.headers["Link"] = link
         return objects
 
-    async def _read(self, shape: type[Shape], statement: Statement, values: Values) -> list[Shape]:
-        rows, loads = await self.database.read(lambda link: link.rows(statement, values))
-        return plan_of(shape).objects(rows, loads)
+    async def _read(
+        self, schema: type[Schema], statement: Statement, values: Values
+    ) -> list[Schema]:
+        rows, processors = await self.database.read(
+            lambda connection: connection.rows(statement, values)
+        )
+        return projection_of(schema).objects(rows, processors)
 
 
 class Writer(UnitOfWork):
@@ -69,45 +73,47 @@ class Writer(UnitOfWork):
         super().__init__(request.app.state.database, after_begin)
         self.request = request
 
-    async def find(self, table: type[Row], key: Any, shape: type[SQLModel] | None = None) -> Row:
+    async def get_for_update(
+        self, table: type[Row], key: Any, schema: type[SQLModel] | None = None
+    ) -> Row:
         """Read the row with this key to change it, or answer 404; others wait until it is done.
 
-        It comes with all that `shape` names (by default the table's own Out class), which is
+        It comes with all that `schema` names (by default the table's own Out class), which is
         what a client sees of it: 412 if the `If-Match` header names another state.
         """
-        shape = shape or table.__bases__[0]
+        schema = schema or table.__bases__[0]
         lock = {"of": table, "key_share": True}
-        row = await self.get(table, key, options=loads(shape), with_for_update=lock)
+        row = await self.get(table, key, options=loader_options(schema), with_for_update=lock)
         if row is None:
             raise Problem.not_found(table)
         if "if-match" in self.request.headers:
             expected = ", ".join(self.request.headers.getlist("if-match"))
-            content = shape.model_validate(row).model_dump_json(by_alias=True).encode()
+            content = schema.model_validate(row).model_dump_json(by_alias=True).encode()
             check_if_match(expected, etag(content))
         return row
 
-    async def create(self, one: Shape) -> Shape:
+    async def create(self, one: Schema) -> Schema:
         """Insert the rows of an object, and say in the Location header where it is from now on."""
         await self.insert(one)
-        key = plan_of(type(one)).key
+        key = projection_of(type(one)).key
         path = quote(self.request.scope["path"].rstrip("/"))
         location = f"{path}/{quote(str(getattr(one, key.key)), safe='')}"
         self.request.state.headers["Location"] = location
         return one
 
-    async def remove(
-        self, table: type[SQLModel], key: Any, shape: type[SQLModel] | None = None
+    async def delete_or_404(
+        self, table: type[SQLModel], key: Any, schema: type[SQLModel] | None = None
     ) -> None:
         """Delete the row with this key, or answer 404; 409 if other rows refer to it."""
         if "if-match" in self.request.headers:
-            await self.find(table, key, shape)
+            await self.get_for_update(table, key, schema)
         (primary_key,) = Keyset.of(table).columns
         result = await self.exec(delete(table).where(primary_key == key))
         if result.rowcount == 0:
             raise Problem.not_found(table)
 
 
-class Work:
+class RequestTransaction:
     """All that one request does with the database: it happens whole, or not at all.
 
     If it is not to be kept, it is undone at the end, after all that the database could refuse.
@@ -142,7 +148,7 @@ async def _reader(request: Request) -> Reader:
 
 
 async def _writer(request: Request) -> Writer:
-    work: Work = request.state.work
+    work: RequestTransaction = request.state.work
     return work.writer
 
 

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 
 from orders_api.problems import PATTERN_WORDS, Problem
 
-MOST_ERRORS = 20  # of one request that an answer names
+MAX_ERRORS = 20  # of one request that an answer names
 
 
 def from_validation_error(error: RequestValidationError, request: Request) -> Problem:
@@ -18,7 +18,7 @@ def from_validation_error(error: RequestValidationError, request: Request) -> Pr
     route = request.scope["route"]
     items = []
     errors = error.errors()
-    for item in errors[:MOST_ERRORS]:
+    for item in errors[:MAX_ERRORS]:
         place, *loc = item["loc"]
         if place == "body":
             model = route.body_field.field_info.annotation if route.body_field else None
@@ -40,7 +40,7 @@ def body_error(item: Mapping[str, Any], loc: Sequence[str | int], model: Any) ->
 
 
 def _pointer(model: Any, loc: Sequence[str | int]) -> tuple[str, Iterable[str]]:
-    """Give the JSON Pointer of `loc`, and the names that its last part could have had."""
+    """Return the JSON Pointer of `loc`, and the names that its last part could have had."""
     parts: list[str | int] = []
     known: Iterable[str] = ()
     for part in loc:

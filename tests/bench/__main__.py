@@ -213,7 +213,7 @@ def failures_in(comparisons: dict[str, Json]) -> int:
 
 
 def facts(url: str) -> Json:
-    """Give what a reader must know of the machine to make sense of the figures."""
+    """Return what a reader must know of the machine to make sense of the figures."""
     with psycopg.connect(url) as connection:
         shown = connection.execute(
             "SELECT name, setting FROM pg_settings"

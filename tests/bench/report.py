@@ -8,7 +8,7 @@ Json = dict[str, Any]
 
 
 def table(result: Json, baseline: Json | None) -> Iterator[str]:
-    """Give the lines of the table; with a baseline, the ratios that it had stand at the end."""
+    """Return the lines of the table; with a baseline, the ratios that it had stand at the end."""
     yield f"{'':<20}{'requests/s':^18}{'ours/limit':^26}{'median ms':^18}{'p99 ms':^18}  not 2xx"
     yield f"{'':<20}{'ours':>9}{'limit':>9}{'':26}" + f"{'ours':>9}{'limit':>9}" * 2
     for name, row in result["operations"].items():
@@ -24,7 +24,7 @@ def table(result: Json, baseline: Json | None) -> Iterator[str]:
 
 
 def remarks(result: Json) -> Iterator[str]:
-    """Give what else was measured, a line each."""
+    """Return what else was measured, a line each."""
     for name, row in result["workers"].items():
         ratio = row["ratio"]
         yield (

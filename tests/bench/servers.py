@@ -75,7 +75,7 @@ class Server:
     process: psutil.Process
 
     def memory_mib(self) -> list[float]:
-        """Give the resident memory of each of its processes, the largest first."""
+        """Return the resident memory of each of its processes, the largest first."""
         processes = [self.process, *self.process.children(recursive=True)]
         return sorted((p.memory_info().rss / MIB for p in processes), reverse=True)
 

@@ -143,7 +143,7 @@ def fill(url: str, rows: int) -> None:
 
 @contextmanager
 def databases(server: str | None) -> Iterator[list[str]]:
-    """Give the URLs of the small and of the large database."""
+    """Return the URLs of the small and of the large database."""
     names = [f"orders_size_{rows}" for rows in SIZES]
     if server is None:
         try:
@@ -164,7 +164,7 @@ Request = tuple[str, str, bytes | None]
 
 
 def requests(url: str, rows: int) -> dict[str, list[Request]]:
-    """Give what to ask for, under names that are the same for each size."""
+    """Return what to ask for, under names that are the same for each size."""
     database = psycopg.connect(url)
     chance = random.Random(rows)
 
@@ -301,7 +301,7 @@ def requests(url: str, rows: int) -> dict[str, list[Request]]:
 
 
 def ask(http: HTTPConnection, request: Request) -> tuple[float, int]:
-    """Give the seconds that the answer took, and how many objects it has."""
+    """Return the seconds that the answer took, and how many objects it has."""
     method, path, body = request
     started = time.perf_counter()
     http.request(method, path, body, {"Content-Type": "application/json"} if body else {})

@@ -18,7 +18,7 @@ from orders_api.models import (
     StoreOut,
 )
 from orders_api.storage.insertion import rows_of
-from orders_api.storage.projection import plan_of
+from orders_api.storage.projection import projection_of
 from orders_api.storage.schemas import table_of
 
 KEYS = [UUID(int=n) for n in range(1, 5)]
@@ -54,18 +54,18 @@ ORDER = OrderDetail(
 
 def test_each_out_class_leads_to_its_table() -> None:
     found = {
-        shape: table_of(shape)
-        for shape in (models.StoreOut, models.ProductDetail, models.OrderOut, models.OrderItemOut)
+        schema: table_of(schema)
+        for schema in (models.StoreOut, models.ProductDetail, models.OrderOut, models.OrderItemOut)
     }
     assert list(found.values()) == [models.Store, models.Product, models.Order, models.OrderItem]
 
 
 @pytest.mark.parametrize(
-    "shape", [models.ProductIn, models.StoreUpdate, models.OrderIn, models.In, models.Out]
+    "schema", [models.ProductIn, models.StoreUpdate, models.OrderIn, models.In, models.Out]
 )
-def test_class_that_shows_no_table_leads_to_none(shape: type[SQLModel]) -> None:
-    with pytest.raises(TypeError, match=shape.__name__):
-        table_of(shape)
+def test_class_that_shows_no_table_leads_to_none(schema: type[SQLModel]) -> None:
+    with pytest.raises(TypeError, match=schema.__name__):
+        table_of(schema)
 
 
 # --- Reading ------------------------------------------------------------------------------
@@ -83,23 +83,23 @@ def check_same(objects: list[Any], expected: list[Any]) -> None:
 
 
 def test_row_becomes_an_object() -> None:
-    check_same(plan_of(StoreOut).objects([columns(STORE)]), [STORE])
+    check_same(projection_of(StoreOut).objects([columns(STORE)]), [STORE])
 
 
 def test_columns_of_a_nested_object_follow() -> None:
     row = columns(PRODUCT) + columns(STORE)
-    check_same(plan_of(ProductDetail).objects([row, row]), [PRODUCT, PRODUCT])
+    check_same(projection_of(ProductDetail).objects([row, row]), [PRODUCT, PRODUCT])
 
 
 def test_values_are_made_pythons_where_the_database_has_others() -> None:
     row = [str(v) if isinstance(v, UUID | Decimal) else v for v in columns(PRODUCT)]
-    plan = plan_of(ProductDetail)
-    loads = [
+    projection = projection_of(ProductDetail)
+    processors = [
         {UUID: UUID, Decimal: Decimal}.get(type(value))
         for value in columns(PRODUCT) + columns(STORE)
     ]
     row += [str(v) if isinstance(v, UUID) else v for v in columns(STORE)]
-    check_same(plan.objects([row], tuple(loads)), [PRODUCT])
+    check_same(projection.objects([row], tuple(processors)), [PRODUCT])
 
 
 def test_rows_of_lists_come_into_the_objects_that_they_belong_to() -> None:
@@ -119,19 +119,19 @@ def test_rows_of_lists_come_into_the_objects_that_they_belong_to() -> None:
             (2, first.order_id, TOTALS[1]),
         )
     ]
-    check_same(plan_of(OrderOut).objects(rows), [first, second, third])
+    check_same(projection_of(OrderOut).objects(rows), [first, second, third])
 
 
 def test_no_rows_are_no_objects() -> None:
-    for shape in (StoreOut, ProductDetail, OrderOut, OrderDetail):
-        assert plan_of(shape).objects([]) == []
+    for schema in (StoreOut, ProductDetail, OrderOut, OrderDetail):
+        assert projection_of(schema).objects([]) == []
 
 
 def test_each_statement_has_the_columns_that_its_objects_are_made_of() -> None:
     for one, own in ((STORE, 10), (PRODUCT, 5 + 10), (ORDER, 5 + 4 + 5 + 5 + 10)):
-        plan = plan_of(type(one))
-        query = plan.select(order=[plan.key.key])
-        in_front = 3 if plan.children else 0  # the list, the place and the parent's key
+        projection = projection_of(type(one))
+        query = projection.select(order=[projection.key.key])
+        in_front = 3 if projection.children else 0  # the list, the place and the parent's key
         assert len(query.exported_columns) == in_front + own
 
 
