@@ -79,7 +79,8 @@ def create_app(settings: Settings) -> FastAPI:
     contexts = list(iter_route_contexts(app.routes))
     app.state.fixed_paths = {path for c in contexts if "{" not in (path := str(c.path))}
     add_error_handlers(app)
-    app.add_middleware(RouteTable, contexts=contexts)
+    if settings.shortcuts:
+        app.add_middleware(RouteTable, contexts=contexts)
     limits = {f"{prefix}/products/import": settings.max_import_bytes}
     app.add_middleware(RequestContext, max_body_bytes=settings.max_body_bytes, limits=limits)
     complete_document(app)

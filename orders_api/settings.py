@@ -109,6 +109,9 @@ class Settings(BaseSettings):
     max_import_bytes: Annotated[int, Field(ge=0, le=2**40)] = 100 * 1024 * 1024
     """As `max_body_bytes`, for the body of an import, which is kept on disk; that limits a line."""
 
+    shortcuts: bool = True
+    """Whether to take what is faster than the ways of FastAPI, SQLAlchemy and psycopg."""
+
     def __init__(self, **values: Any) -> None:
         env_file = os.environ.get("ENV_FILE") or ".env"
         if env_file != ".env" and (os.path.isdir(env_file) or not os.path.exists(env_file)):

@@ -42,8 +42,8 @@ MAX_WORKERS = 8  # each takes 250 MB, and seconds to start
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # The developer's own settings must not reach the tests.
-    for name in Settings.model_fields:
+    # The developer's own settings must not reach the tests, but for SHORTCUTS=false.
+    for name in Settings.model_fields.keys() - {"shortcuts"}:
         os.environ.pop(name.upper(), None)
     os.environ["ENV_FILE"] = os.devnull
     # As strong as possible in service, as quick as possible here.
