@@ -1,11 +1,13 @@
 """Runs migrations on the database of `DATABASE_URL`, each run in one transaction under a lock."""
 
+import logging
 from enum import Enum
 from logging.config import fileConfig
 from typing import Any, Literal
 
 import sqlalchemy as sa
 from alembic import context
+from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.ddl.sqlite import SQLiteImpl
 from alembic.operations import ops
@@ -15,6 +17,8 @@ from sqlmodel import AutoString, UTCDateTime
 
 from orders_api.models import Model
 from orders_api.settings import Settings
+
+log = logging.getLogger("alembic.autogenerate")
 
 # Importing the models fills the metadata.
 METADATA = Model.metadata
@@ -62,7 +66,7 @@ def run(connection: sa.Connection) -> None:
         compare_server_default=compare_server_default,
         include_name=include_name,
         on_version_apply=check_references,  # type: ignore[arg-type]  # called by keyword
-        process_revision_directives=fill_new_columns,
+        process_revision_directives=complete_revision,
         render_as_batch=True,
         render_item=render_item,
         transactional_ddl=True,
@@ -112,9 +116,15 @@ def run_offline() -> None:
         context.run_migrations()
 
 
-def fill_new_columns(_: Any, __: Any, scripts: list[ops.MigrationScript]) -> None:
+def complete_revision(_: Any, __: Any, scripts: list[ops.MigrationScript]) -> None:
+    upgrade = scripts[0].upgrade_ops_list[0]
+    fill_new_columns(upgrade)
+    warn_of_renames(upgrade)
+
+
+def fill_new_columns(upgrade: ops.UpgradeOps) -> None:
     """Give the rows that are there the model's default in a new column that must not be null."""
-    for table in scripts[0].upgrade_ops_list[0].ops:
+    for table in upgrade.ops:
         for change in getattr(table, "ops", ()):
             if not isinstance(change, ops.AddColumnOp) or change.column.nullable:
                 continue
@@ -124,6 +134,40 @@ def fill_new_columns(_: Any, __: Any, scripts: list[ops.MigrationScript]) -> Non
                 # Both databases read '1' as true, and '1.50' as a number where one is due.
                 text = str(int(value) if isinstance(value, bool) else value)
                 change.column.server_default = sa.DefaultClause(text)
+
+
+class Comment(ops.MigrateOperation):
+    """A line of a revision that does nothing."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+@renderers.dispatch_for(Comment)
+def render_comment(_: AutogenContext, comment: Comment) -> str:
+    return f"# {comment.text}"
+
+
+def warn_of_renames(upgrade: ops.UpgradeOps) -> None:
+    """Warn where something is dropped and its like added: the models cannot tell a rename."""
+    for container in (upgrade, *upgrade.ops):
+        dropped, added = [], []
+        changes = getattr(container, "ops", [])
+        for change in changes:
+            match change:
+                case ops.DropTableOp():
+                    dropped.append(change.table_name)
+                case ops.CreateTableOp():
+                    added.append(change.table_name)
+                case ops.DropColumnOp():
+                    dropped.append(f"{change.table_name}.{change.column_name}")
+                case ops.AddColumnOp():
+                    added.append(f"{change.table_name}.{change.column.name}")
+        if dropped and added:
+            what = f"Drops {', '.join(dropped)} with all data and adds {', '.join(added)}"
+            warning = f"{what}: if this is a rename, see CONTRIBUTING.md."
+            changes.insert(0, Comment(warning))
+            log.warning(warning)
 
 
 def compare_server_default(*args: Any) -> bool | None:
