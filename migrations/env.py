@@ -74,7 +74,9 @@ def run(connection: sa.Connection) -> None:
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
-        context.run_migrations()
+        has_revision = context.get_context().get_current_heads()
+        if not (context.config.attributes.get("only_if_empty") and has_revision):
+            context.run_migrations()
 
 
 class KeepAutoincrement(SQLiteImpl):

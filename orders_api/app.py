@@ -14,11 +14,9 @@ from fastapi_offline import FastAPIOffline
 from starlette.routing import Route
 
 from orders_api.logs import log, start_logging, watch_statements
-from orders_api.problems import MIGRATE_HINT
 from orders_api.routes import routers, service
 from orders_api.settings import Settings
 from orders_api.storage.engines import Database
-from orders_api.storage.migrations import head_revision
 from orders_api.web.error_handlers import add_error_handlers
 from orders_api.web.middleware import RequestContext
 from orders_api.web.openapi import complete_document
@@ -96,11 +94,11 @@ async def redoc_script(_: Request) -> Response:
 
 
 async def prepare(database: Database) -> None:
-    """Migrate SQLite; for PostgreSQL only say what is missing, since many may start at once."""
+    """Make the schema of a new SQLite database; of another one only say what is missing."""
     try:
         if database.is_sqlite:
-            await database.migrate()
-        elif await database.current_revision() != head_revision():
-            log.warning(MIGRATE_HINT)
+            await database.migrate_if_empty()
+        if advice := await database.schema_advice():
+            log.warning(advice)
     except (sqlalchemy.exc.SQLAlchemyError, CommandError, OSError) as error:
         log.warning("The database cannot be used yet: %s", getattr(error, "orig", error))

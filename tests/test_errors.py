@@ -1,6 +1,7 @@
 """Every error is problem+json (RFC 9457), and a refused request changes nothing."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ import pytest
 import sqlalchemy.exc
 from fastapi import FastAPI, Query
 from fastapi.testclient import TestClient
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from orders_api.app import create_app
 from orders_api.models import TodoOut
@@ -216,27 +217,66 @@ def test_log_line_carries_the_request_id(
 
 
 @pytest.fixture
-def failing_client() -> Iterator[TestClient]:
-    """An application with an endpoint that fails in a way nobody thought of."""
-    app = create_app(Settings(database_url="sqlite://"))
+def failing_client(database_url: str) -> Iterator[TestClient]:
+    """An application with endpoints that fail in ways nobody thought of."""
+    app = create_app(Settings(database_url=database_url))
 
     @app.get("/boom")
     async def boom() -> None:
-        raise RuntimeError("a secret")
+        raise RuntimeError("not today\nbut tomorrow")
+
+    @app.get("/odd")
+    async def odd() -> None:
+        raise ValueError("no character: \udcff")
+
+    @app.get("/wrong")
+    async def wrong() -> None:
+        async with app.state.database.reader.connect() as connection:
+            await connection.execute(text("SELECT colour FROM stores WHERE name = 'a secret'"))
 
     with local_client(app) as client:
         yield client
 
 
+ELSEWHERE = {"host": "orders.example"}
+
+
 def test_unexpected_failure_is_500_without_internals(
     failing_client: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    response = failing_client.get("/boom")
+    response = failing_client.get("/boom", headers=ELSEWHERE)
     answer = problem(response, 500, "internal")
-    assert "secret" not in response.text
     assert answer["detail"] == "Something went wrong on the server."
     assert f"The request {answer['requestId']} failed" in caplog.text
-    assert "a secret" in caplog.text
+    assert "but tomorrow" in caplog.text
+
+
+def test_unexpected_failure_is_named_to_who_is_trusted_as_local(failing_client: TestClient) -> None:
+    answer = problem(failing_client.get("/boom"), 500, "internal")
+    assert answer["detail"] == "RuntimeError: not today"
+    assert isinstance(failing_client.app, FastAPI)
+    failing_client.app.state.settings = Settings(database_url="sqlite://", trust_local=False)
+    answer = problem(failing_client.get("/boom"), 500, "internal")
+    assert answer["detail"] == "Something went wrong on the server."
+
+
+def test_unexpected_failure_is_named_even_if_it_is_no_unicode(
+    failing_client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("CRITICAL", "orders_api")  # pytest cannot show such a line
+    answer = problem(failing_client.get("/odd"), 500, "internal")
+    assert answer["detail"] == r"ValueError: no character: \udcff"
+
+
+def test_wrong_statement_is_500_where_the_schema_is_that_of_the_code(
+    failing_client: TestClient,
+) -> None:
+    response = failing_client.get("/wrong")
+    detail = problem(response, 500, "internal")["detail"]
+    assert re.match(r"(Operational|Programming)Error: .*column.* colour|.*colour.* does", detail)
+    assert "secret" not in response.text
+    response = failing_client.get("/wrong", headers=ELSEWHERE)
+    assert problem(response, 500, "internal")["detail"] == "Something went wrong on the server."
 
 
 class ServerDownError(Exception):
@@ -270,7 +310,7 @@ def test_failure_of_the_database_has_its_answer(
     engine = database_of(client).reader.sync_engine
     event.listen(engine, "before_cursor_execute", fail)
     try:
-        response = client.get("/stores")
+        response = client.get("/stores", headers=ELSEWHERE)
     finally:
         event.remove(engine, "before_cursor_execute", fail)
     problem(response, status, kind)

@@ -16,14 +16,17 @@ from uuid import uuid4
 import psycopg
 import pytest
 import sqlalchemy as sa
+import uvicorn
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from fastapi.testclient import TestClient
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BinaryExpression
+from typer.testing import CliRunner, Result
 
 from orders_api.app import create_app
+from orders_api.cli import commands
 from orders_api.models import Model
 from orders_api.settings import Settings
 from orders_api.storage.migrations import MIGRATIONS, head_revision, migrate
@@ -448,6 +451,140 @@ def test_several_migrations_at_once_make_the_schema_once(url: str) -> None:
 
 
 # --- The server and the schema ------------------------------------------------------------
+
+ONE_PENDING = "1 migration pending: read it, then run `orders-api migrate`."
+
+
+def migrate_to_an_older_revision(url: str, steps: int) -> None:
+    command.upgrade(configuration(MIGRATIONS, url), "head")
+    command.downgrade(configuration(MIGRATIONS, url), f"-{steps}")
+
+
+def orders_api(url: str, *arguments: str, text: str | None = None) -> Result:
+    return CliRunner().invoke(commands.app, arguments, input=text, env={"DATABASE_URL": url})
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The applications that `orders-api serve` would have run."""
+    served: list[str] = []
+    monkeypatch.setattr(uvicorn, "run", lambda name, **_: served.append(name))
+    return served
+
+
+@pytest.mark.parametrize(
+    ("steps", "advice"),
+    [
+        (1, ONE_PENDING),
+        (2, "2 migrations pending: read them, then run `orders-api migrate`."),
+    ],
+)
+def test_pending_migration_is_named_and_left_to_a_person(
+    url: str, steps: int, advice: str, caplog: pytest.LogCaptureFixture, served: list[str]
+) -> None:
+    migrate_to_an_older_revision(url, steps)
+    before = schema(url)
+    assert orders_api(url, "serve", "--reload").exit_code == 0
+    with local_client(create_app(Settings(database_url=url))) as client:
+        assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [advice]
+        assert problem(client.get("/ready"), 503, "not-migrated")["detail"] == advice
+        assert client.get("/stores").json() == []
+        # Its statement names a column that only the newest migration adds.
+        parameters = {"productId": str(uuid4()), "since": "2026-01-01T00:00:00Z"}
+        response = client.get("/orders", params=parameters)
+        assert problem(response, 503, "not-migrated")["detail"] == advice
+        assert orders_api(url, "export", "stores").stdout == ""
+        assert schema(url) == before
+
+        assert orders_api(url, "migrate").stdout == f"The database is at revision {HEAD}.\n"
+        assert client.get("/ready").status_code == 200
+    assert served == ["orders_api.main:app"]
+
+
+def test_command_advises_to_migrate_only_if_the_schema_is_not_that_of_the_code(url: str) -> None:
+    wrong = "from sqlmodel import text; session.exec(text('SELECT colour FROM stores'))"
+    migrate_to_an_older_revision(url, 1)
+    result = orders_api(url, "shell", text=wrong)
+    assert (result.exit_code, result.stderr) == (1, f"{ONE_PENDING}\n")
+    migrate(Settings(database_url=url).url)
+    assert isinstance(orders_api(url, "shell", text=wrong).exception, sa.exc.DBAPIError)
+
+
+def test_serve_without_reload_migrates_sqlite(tmp_path: Path, served: list[str]) -> None:
+    url = new_database("sqlite", tmp_path)
+    migrate_to_an_older_revision(url, 1)
+    assert orders_api(url, "serve").exit_code == 0
+    assert rows(url)["alembic_version"] == [f"('{HEAD}',)"]
+    assert served == ["orders_api.main:app"]
+
+
+@pytest.mark.parametrize("arguments", [["serve", "--reload"], ["export", "stores"]])
+def test_new_sqlite_database_is_migrated_by_whatever_opens_it(
+    tmp_path: Path, arguments: list[str], served: list[str]
+) -> None:
+    url = new_database("sqlite", tmp_path)
+    assert orders_api(url, *arguments).exit_code == 0
+    assert rows(url)["alembic_version"] == [f"('{HEAD}',)"]
+    assert len(served) == (arguments[0] == "serve")
+
+
+def test_database_ahead_of_the_code_names_a_way_out(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    migrate(Settings(database_url=url).url)
+    execute(url, "UPDATE alembic_version SET version_num = 'later'")
+    advice = (
+        "The database is at revision later, which this code does not have: update the code,"
+        f" or run `alembic downgrade {HEAD}` with the code that has it."
+    )
+    with local_client(create_app(Settings(database_url=url))) as client:
+        assert advice in caplog.messages
+        assert problem(client.get("/ready"), 503, "not-migrated")["detail"] == advice
+    result = orders_api(url, "migrate")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"The database could not be migrated: {advice}\n",
+    )
+
+
+@pytest.mark.slow
+def test_two_heads_name_a_way_out(project: Path, url: str) -> None:
+    migrate(Settings(database_url=url).url)
+    for name in ("one", "two"):
+        (project / "migrations" / "versions" / f"{name}.py").write_text(
+            f"revision, down_revision = {name!r}, {HEAD!r}\n"
+            "def upgrade(): pass\n"
+            "def downgrade(): pass\n"
+        )
+    environment = {"DATABASE_URL": url, "PYTHONPATH": str(project)}
+
+    def run(program: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=project,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+        )
+
+    advice = (
+        "The code has 2 newest migrations, one and two: run `alembic merge heads`, then"
+        " `orders-api migrate`."
+    )
+    done = run("from orders_api.cli.commands import app; app(['migrate'])")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"The database could not be migrated: {advice}\n"
+    done = run(
+        "from fastapi.testclient import TestClient\n"
+        "from orders_api.main import app\n"
+        "with TestClient(app) as client: print(client.get('/ready').json()['detail'])"
+    )
+    assert done.stdout == f"{advice}\n"
+    assert advice in done.stderr
+
+    alembic(project, (url, "merge heads -m 'Merge one and two'"), (url, "upgrade head"))
+    done = run("from orders_api.cli.commands import app; app(['migrate'])")
+    assert done.returncode == 0
 
 
 def test_postgresql_is_not_migrated_by_the_server(

@@ -28,7 +28,10 @@ def serve(
     reload: Annotated[bool, typer.Option(help="Start anew when the code changes.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
 ) -> None:
-    """Run the server. A SQLite database is created and migrated first."""
+    """Run the server. A SQLite database is created and migrated first.
+
+    With --reload only a new one is: a migration that was just generated waits for `migrate`.
+    """
     import uvicorn
 
     from orders_api.logs import uvicorn_config
@@ -36,7 +39,7 @@ def serve(
 
     settings = Settings()
     if settings.url.get_backend_name() == "sqlite":
-        migrate_or_exit(settings)
+        migrate_or_exit(settings, only_if_empty=reload)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.api_prefix}"
     typer.echo(f"Orders API on {address} (interactive documentation: {address}/docs)")
     uvicorn.run(

@@ -26,14 +26,16 @@ def open_session(begin: str = "BEGIN IMMEDIATE") -> Iterator["Session"]:
     import sqlalchemy as sa
     from sqlmodel import Session
 
+    from orders_api.problems import NOT_MIGRATED
     from orders_api.settings import Settings
     from orders_api.storage.errors import from_database_error
+    from orders_api.storage.migrations import schema_advice
     from orders_api.storage.sqlite import PRAGMAS
 
     settings = Settings()
     options: dict[str, Any] = {"connect_timeout": 10, "application_name": "orders-api"}
     if is_sqlite := settings.url.get_backend_name() == "sqlite":
-        migrate_or_exit(settings)
+        migrate_or_exit(settings, only_if_empty=True)
         options = {"isolation_level": None, "timeout": 60}
     url = settings.url.set(drivername=settings.url.drivername.replace("aiosqlite", "pysqlite"))
     engine = sa.create_engine(
@@ -48,9 +50,13 @@ def open_session(begin: str = "BEGIN IMMEDIATE") -> Iterator["Session"]:
             yield session
     except sa.exc.SQLAlchemyError as error:
         problem = from_database_error(error)
-        if problem is None:
+        sentence = problem.detail if problem else None
+        if problem and problem.kind is NOT_MIGRATED:
+            with engine.connect() as connection:
+                sentence = schema_advice(connection)
+        if sentence is None:
             raise
-        fail(problem.detail)
+        fail(sentence)
 
 
 @contextmanager
@@ -96,14 +102,14 @@ def fail(sentence: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def migrate_or_exit(settings: "Settings") -> None:
+def migrate_or_exit(settings: "Settings", *, only_if_empty: bool = False) -> None:
     import sqlalchemy.exc
     from alembic.util import CommandError
 
     from orders_api.storage.migrations import migrate
 
     try:
-        migrate(settings.url)
+        migrate(settings.url, only_if_empty=only_if_empty)
     except (sqlalchemy.exc.DBAPIError, CommandError) as error:
         reason = str(getattr(error, "orig", error)).splitlines()[0].rstrip(".")
         fail(f"The database could not be migrated: {reason}.")

@@ -14,10 +14,11 @@ from sqlalchemy.util import greenlet_spawn
 from sqlmodel import SQLModel
 
 from orders_api.settings import Settings
+from orders_api.storage.deadline import abandon_after
 from orders_api.storage.driver import PooledConnection
 from orders_api.storage.errors import StaleConnectionError
 from orders_api.storage.keyset import Keyset
-from orders_api.storage.migrations import migrate, revision_of
+from orders_api.storage.migrations import migrate, schema_advice
 from orders_api.storage.pool import ConnectionPool
 from orders_api.storage.projection import projection_of
 from orders_api.storage.sqlite import begin_immediate, prepare_connection
@@ -144,15 +145,13 @@ class Database:
         values = zip(names, (bind.effective_value for bind in binds), strict=True)
         return statement, dict(values)
 
-    async def current_revision(self) -> str | None:
-        """Read the revision of the database's schema; None if it was never migrated."""
-        return await self.read(
-            lambda connection: greenlet_spawn(revision_of, connection.connection)
-        )
+    async def schema_advice(self) -> str | None:
+        """Return what to do about a schema that is not the code's, and None if it is."""
+        read = self.read(lambda connection: greenlet_spawn(schema_advice, connection.connection))
+        return await abandon_after(self.timeout, read)
 
-    async def migrate(self) -> None:
-        """Bring the schema to the code's revision; only for SQLite is it done without asking."""
-        await asyncio.to_thread(migrate, self.url)
+    async def migrate_if_empty(self) -> None:
+        await asyncio.to_thread(migrate, self.url, only_if_empty=True)
 
     async def dispose(self) -> None:
         await self.close_idle()

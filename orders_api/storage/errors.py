@@ -74,8 +74,7 @@ def _code(error: sqlalchemy.exc.DBAPIError) -> str:
 
 
 def _is_missing_in_sqlite(error: sqlalchemy.exc.DBAPIError) -> bool:
-    # "no such table" and "no such column" share the general code SQLITE_ERROR with syntax
-    # errors, which the tests would find; so a plain SQLITE_ERROR means the schema is behind.
+    # "no such table" and "no such column" share the general code SQLITE_ERROR with syntax errors.
     return _code(error) == "SQLITE_ERROR"
 
 

@@ -15,10 +15,12 @@ from orders_api.problems import (
     MALFORMED,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
+    NOT_MIGRATED,
     PROBLEM_TYPES,
     Problem,
 )
 from orders_api.storage.errors import from_database_error
+from orders_api.web.security import is_trusted
 from orders_api.web.validation import from_validation_error, shorten
 
 log = logging.getLogger("orders_api")
@@ -82,6 +84,8 @@ def problem_of(error: Exception, request: Request) -> Problem | None:
 async def answer_error(request: Request, error: Exception) -> Response:
     """Answer an exception that has an answer; the rest is raised again."""
     problem = problem_of(error, request)
+    if problem and problem.kind is NOT_MIGRATED and problem is not error:
+        problem = await _unless_current(problem, request)
     if problem is None:
         raise error
     if problem.kind is METHOD_NOT_ALLOWED and request.method == "OPTIONS":
@@ -90,6 +94,26 @@ async def answer_error(request: Request, error: Exception) -> Response:
         cause = getattr(error, "orig", None) or repr(error)
         log.warning("%s [%s] %s", problem.detail, request.state.request_id, cause)
     return problem.response(request.state.request_id)
+
+
+async def _unless_current(problem: Problem, request: Request) -> Problem | None:
+    """Say what to do about the schema; None if it is the code's, and so the statement is wrong."""
+    try:
+        advice = await request.app.state.database.schema_advice()
+    except (sqlalchemy.exc.SQLAlchemyError, OSError):
+        return problem
+    return Problem.not_migrated(advice) if advice else None
+
+
+def from_failure(error: Exception, request: Request) -> Problem:
+    """Answer what has no other answer; who is trusted as local is told the exception.
+
+    Only the first line of its message: others are SQL, or what a client has sent.
+    """
+    if not is_trusted(request):
+        return Problem(INTERNAL, INTERNAL.example)
+    first_line = str(error).partition("\n")[0].encode("utf-8", "backslashreplace").decode()
+    return Problem(INTERNAL, f"{type(error).__name__}: {first_line}")
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -6,11 +6,13 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid4
 
 from orders_api.logs import log, log_request, request_state
-from orders_api.problems import INTERNAL, NOT_FOUND, TOO_LARGE, Problem
+from orders_api.problems import NOT_FOUND, TOO_LARGE, Problem
+from orders_api.web.error_handlers import from_failure
 
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -88,10 +90,10 @@ class RequestContext:
             await self.app(scope, limited_receive, tagged_send)
         except Problem as problem:
             await problem.response(request_id)(scope, receive, tagged_send)
-        except Exception:
+        except Exception as error:
             log.exception("The request %s failed", request_id)
             if not status:
-                failure = Problem(INTERNAL, "Something went wrong on the server.")
+                failure = from_failure(error, Request(scope))
                 await failure.response(request_id)(scope, receive, tagged_send)
         finally:
             if log.isEnabledFor(logging.INFO):
