@@ -54,7 +54,10 @@ def create_app(settings: Settings) -> FastAPI:
     # The documentation pages come with their scripts, and need no internet.
     static = f"{prefix}/docs/static"
     app = FastAPIOffline(
-        routes=[Route(f"{static}/redoc.standalone.js", redoc_script)],
+        routes=[
+            Route(f"{static}/swagger-ui-bundle.js", swagger_script),
+            Route(f"{static}/redoc.standalone.js", redoc_script),
+        ],
         title="Orders API",
         version=version("orders-api"),
         description=DESCRIPTION,
@@ -85,12 +88,34 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+# Swagger UI has a dark mode, but leaves it to a button that FastAPI's page does not show.
+FOLLOW_COLOR_SCHEME = b"""{
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+  dark.addEventListener("change", follow);
+  follow();
+}
+"""
+
+
+async def swagger_script(_: Request) -> Response:
+    """Serve Swagger UI in the colours that the browser prefers."""
+    return _script(FOLLOW_COLOR_SCHEME + _static_file("swagger-ui-bundle.js"))
+
+
 async def redoc_script(_: Request) -> Response:
     """Serve ReDoc without the logo, which it would fetch from its maker's server."""
-    file = files(fastapi_offline) / "static" / "redoc.standalone.js"
-    script = file.read_bytes().replace(b"https://cdn.redoc.ly/redoc/logo-mini.svg", b"data:,")
+    logo = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
+    return _script(_static_file("redoc.standalone.js").replace(logo, b"data:,"))
+
+
+def _static_file(name: str) -> bytes:
+    return (files(fastapi_offline) / "static" / name).read_bytes()
+
+
+def _script(content: bytes) -> Response:
     headers = {"Cache-Control": "max-age=86400"}
-    return Response(script, media_type="text/javascript", headers=headers)
+    return Response(content, media_type="text/javascript", headers=headers)
 
 
 async def prepare(database: Database) -> None:

@@ -301,7 +301,7 @@ class OrderIn(In):
     coupon_code: CouponCode | None = Field(
         default=None,
         description="A coupon, of which the order uses one redemption.",
-        schema_extra={"examples": ["PIOTR"]},
+        schema_extra={"examples": [None, "PIOTR"]},  # tried first, when no coupon is there
     )
 
     def quantities(self) -> dict[UUID, int]:

@@ -71,7 +71,6 @@ def test_order_is_placed_with_the_example_that_the_page_offers(tab: Tab, tmp_pat
         store = client.post("/stores", json=STORE).json()
         product = {"storeId": store["storeId"], "name": "Atlas", "price": 19.99}
         product_id = client.post("/products", json=product).json()["productId"]
-        client.post("/coupons", json={"code": "PIOTR", "initCount": 1}).raise_for_status()
         tab.open(f"{server}/docs")
         tab.click("#operations-orders-createOrder .opblock-summary-control")
         example = json.loads(tab.text("#operations-orders-createOrder .body-param__example"))
@@ -81,7 +80,23 @@ def test_order_is_placed_with_the_example_that_the_page_offers(tab: Tab, tmp_pat
         assert execute(tab, "orders-createOrder", json.dumps(example)) == 201
         assert tab.errors == []
         (order,) = client.get("/orders").json()
-        assert (order["total"], order["couponCode"]) == (39.98, "PIOTR")
+        assert (order["total"], order["couponCode"]) == (39.98, None)
+
+
+def test_documentation_is_dark_where_the_browser_is(tab: Tab, tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        for scheme, background in {
+            "dark": "rgb(28, 32, 34)",
+            "light": "rgba(0, 0, 0, 0)",
+        }.items():
+            feature = {"name": "prefers-color-scheme", "value": scheme}
+            tab.call("Emulation.setEmulatedMedia", features=[feature])
+            shown = "getComputedStyle(document.documentElement).backgroundColor"
+            if scheme == "dark":
+                tab.open(f"{server}/docs")
+                assert tab.text(SIGNS["/docs"])
+            tab.wait_for(f"{shown} == {json.dumps(background)}")
+    assert tab.errors == []
 
 
 def test_user_signs_in_with_the_authorize_button(tab: Tab, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from orders_api.app import create_app
 from orders_api.problems import PROBLEM_TYPES, ProblemOut
 from orders_api.settings import Settings
+from orders_api.web import Router
 from tests.conftest import ROOT
 from tests.resources import OPERATIONS, Resource, each_resource, resolved
 from tests.samples import create, problem
@@ -143,6 +144,37 @@ def test_example_of_the_form_to_sign_in_is_accepted(
     assert client.post("/token", data=form).status_code == 200
 
 
+def test_examples_succeed_one_after_the_other(document: dict[str, Any], client: TestClient) -> None:
+    made: dict[str, Any] = {}  # the ids that answers give, and the token
+
+    def filled(example: Any) -> Any:
+        if isinstance(example, list):
+            return [filled(item) for item in example]
+        if isinstance(example, dict):
+            return {name: made.get(name, filled(member)) for name, member in example.items()}
+        return example
+
+    for name, operation in operations(document).items():
+        method, path = name.split()
+        if method == "DELETE":
+            continue  # what others refer to
+        options: dict[str, Any] = {}
+        for media_type, body in operation.get("requestBody", {}).get("content", {}).items():
+            match media_type:
+                case "application/json":
+                    options = {"json": filled(body["example"])}
+                case "application/x-www-form-urlencoded":
+                    options = {"data": body["example"]}
+                case "application/jsonl":
+                    content = json.dumps(filled(json.loads(body["example"])))
+                    options = {"content": content, "headers": {"content-type": media_type}}
+        response = client.request(method, path.format_map(made), **options)
+        assert response.is_success, (name, options, response.text)
+        if response.status_code == 201:
+            made |= {key: id_ for key, id_ in response.json().items() if key.endswith("Id")}
+    assert client.get("/orders").json()[0]["couponCode"] is None
+
+
 @each_resource()
 def test_bodies_forbid_unknown_members_and_answers_require_all(resource: Resource) -> None:
     for method in {"POST"} | resource.methods & {"PUT", "PATCH"}:
@@ -186,6 +218,44 @@ def test_each_parameter_is_named_as_the_client_sends_it(document: dict[str, Any]
 
 def test_each_operation_is_described(document: dict[str, Any]) -> None:
     for name, operation in operations(document).items():
-        assert operation["summary"], name
-        assert operation["description"].endswith("."), name
+        assert re.fullmatch(r"[A-Z].*[^.]", operation["summary"]), name
+        assert operation.get("description", ".").endswith("."), name
         assert operation["tags"], name
+
+
+def test_first_line_of_a_docstring_is_the_summary_and_the_rest_the_description() -> None:
+    router = Router(prefix="/shelves")
+
+    @router.get("/short")
+    async def list_short() -> None:
+        """List what is short."""
+
+    @router.get("/long")
+    async def list_long() -> None:
+        """List what is long.
+
+        It takes longer.
+        """
+
+    @router.get("/own", summary="A summary of its own")
+    async def list_own() -> None:
+        """List what has a summary."""
+
+    @router.get("/without")
+    async def list_without() -> None:
+        pass
+
+    app = create_app(Settings(database_url="sqlite://"))
+    app.include_router(router)
+    paths = app.openapi()["paths"]
+    described = {
+        path.rpartition("/")[2]: (item["get"]["summary"], item["get"].get("description"))
+        for path, item in paths.items()
+        if path.startswith("/shelves")
+    }
+    assert described == {
+        "short": ("List what is short", None),
+        "long": ("List what is long", "It takes longer."),
+        "own": ("A summary of its own", "List what has a summary."),
+        "without": ("List Without", None),
+    }

@@ -88,7 +88,11 @@ async def create_product(write: Write, body: ProductIn) -> ProductDetail:
     return await write.create(ProductDetail.model_validate(body, update={"store": store}))
 
 
-@router.post("/import", openapi_extra=takes_lines(ProductIn), response_model_exclude_none=True)
+@router.post(
+    "/import",
+    openapi_extra=takes_lines(ProductIn, name="Mensagem"),
+    response_model_exclude_none=True,
+)
 async def import_products(write: Write, lines: Lines, skip_bad: SkipBad = False) -> Imported:
     """Offer many products: a JSON object, as `POST /products` takes it, on each line of the body.
 

@@ -28,10 +28,13 @@ SLICE = 16 * 1024  # bytes of lines that are read and inserted at a time, for th
 MAX_LINES = 200  # of a slice that are not blank
 
 
-def takes_lines(model: type[SQLModel]) -> dict[str, Any]:
-    """Document a body of JSON lines, each as this class has it, and let `Lines` hold it."""
+def takes_lines(model: type[SQLModel], **example: Any) -> dict[str, Any]:
+    """Document a body of JSON lines, each as this class has it, and let `Lines` hold it.
+
+    `example` has members in which a line of the example differs from that of the class.
+    """
     schema = {"type": "array", "items": {"$ref": f"#/components/schemas/{model.__name__}"}}
-    content = {media_type: {"schema": schema} for media_type in MEDIA_TYPES}
+    content = {media_type: {"schema": schema, "example": example} for media_type in MEDIA_TYPES}
     return {"requestBody": {"required": True, "content": content}}
 
 

@@ -124,6 +124,7 @@ def _complete(document: Object) -> None:
     for path, item in document["paths"].items():
         for method, operation in item.items():
             responses = operation["responses"]
+            _leave_out_summary(operation)
             parameters = list(_request_headers(path, method, operation))
             if parameters:
                 operation["parameters"] = operation.get("parameters", []) + parameters
@@ -143,13 +144,20 @@ def _complete(document: Object) -> None:
                         body["example"] = _example(body["schema"], schemas)
             for media_type, body in operation.get("requestBody", {}).get("content", {}).items():
                 example = _example(body["schema"], schemas)
-                is_lines = media_type in MEDIA_TYPES
-                body["example"] = (
-                    "".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in example)
-                    if is_lines
-                    else example
-                )
+                if media_type in MEDIA_TYPES:
+                    lines = [one | body.get("example", {}) for one in example]
+                    example = "".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in lines)
+                body["example"] = example
             _name_what_is_invalid(operation)
+
+
+def _leave_out_summary(operation: Object) -> None:
+    """Leave the first line of a docstring out of the description, where it is the summary."""
+    text = operation.get("description", "")
+    if text.startswith(operation["summary"]):
+        operation["description"] = text.partition("\n")[2].strip()
+    if not operation.get("description"):
+        operation.pop("description", None)
 
 
 def _name_what_is_invalid(operation: Object) -> None:
@@ -227,4 +235,6 @@ def _example(schema: Object, schemas: Object, name: str = "") -> Any:
             return "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b"
         case {"const": example}:
             return example
+    if "type" not in schema:
+        return None  # anything may be there
     return {"string": "text", "boolean": False}.get(schema["type"], schema.get("minimum", 1))

@@ -1,5 +1,6 @@
 """What every endpoint has in common: who may call it, one transaction, retries and preferences."""
 
+import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -134,6 +135,9 @@ class Router(APIRouter):
         path = path.rstrip("/")
         public = endpoint.__name__ in PUBLIC
         methods = set(options.get("methods") or ["GET"])
+        # FastAPI's own would be the function's name.
+        first_line = (inspect.getdoc(endpoint) or "").partition("\n")[0]
+        options["summary"] = options.get("summary") or first_line.removesuffix(".") or None
         options["responses"] = {
             **document_problems(*problems_of(self.prefix + path, methods, public)),
             **(options.get("responses") or {}),
