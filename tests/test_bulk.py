@@ -395,11 +395,23 @@ def test_demo_may_be_as_small_as_one_product(url: str, size: int) -> None:
     assert len(exported(url, "orders")) == size // 5
 
 
-def test_database_with_data_is_left_as_it_is(url: str, store: Json) -> None:
-    result = run(url, "demo")
+def test_demo_adds_to_what_is_there(url: str, store: Json) -> None:
+    done(url, "demo", "--size", "10")
+    names = [exported_store["name"] for exported_store in exported(url, "stores")]
+    assert len(names) == 4
+    assert store["name"] in names
+
+
+@pytest.mark.parametrize("other_seed", ["1", "2"])
+def test_demo_is_made_once_and_refused_where_it_is_there_already(url: str, other_seed: str) -> None:
+    done(url, "demo", "--size", "10")
+    before = everything(url)
+    result = run(url, "demo", "--size", "20", "--seed", other_seed)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "The database has data already, and the demo needs an empty one.\n"
-    assert everything(url) == json.dumps(store, separators=(",", ":")) + "\n"
+    assert result.stderr == (
+        "Nothing is made: the database has ids or coupon codes of the demo already.\n"
+    )
+    assert everything(url) == before
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 from unicodedata import normalize
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert
 from sqlmodel import SQLModel
 
 from orders_api.models import Coupon, Order, OrderItem, OrderTotal, OrderTotalOut, Product, Store
@@ -100,10 +100,6 @@ CODES = ["WELCOME", "SPRING", "FRIENDS", "THANKS", "WEEKEND", "BIRTHDAY", "FIRST
 
 
 # --- Rows ---------------------------------------------------------------------------------
-
-
-def is_empty(connection: Connection) -> bool:
-    return not any(connection.execute(select(table).limit(1)).first() for table in TABLES)
 
 
 class Demo:
