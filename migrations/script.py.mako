@@ -5,8 +5,8 @@ Revises: ${down_revision | comma,n}
 Created: ${create_date}
 """
 
-import sqlalchemy as sa  # noqa: F401
-from alembic import op  # noqa: F401
+import sqlalchemy as sa
+from alembic import op
 ${imports if imports else ""}
 
 revision: str = ${repr(up_revision)}

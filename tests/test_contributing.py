@@ -3,6 +3,7 @@
 There the new resource must pass the tests that are there for all resources.
 """
 
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from tests.conftest import ROOT, Postgres
 from tests.fuzz.run import COMMAND_LINE
 from tests.live import running_server
 from tests.resources import DOCUMENT
+from tests.samples import STORE
 from tests.sessions import blocks, check_session
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
@@ -36,8 +38,8 @@ pytestmark = pytest.mark.skipif(
 
 
 def section(heading: str) -> str:
-    """Return what stands below a numbered heading."""
-    return re.split(rf"(?m)^### \d\. {heading}$", CONTRIBUTING)[1].split("\n### ")[0]
+    """Return what stands below a heading, which may be numbered."""
+    return re.split(rf"(?m)^### (?:\d\. )?{heading}$", CONTRIBUTING)[1].split("\n### ")[0]
 
 
 @dataclass
@@ -143,3 +145,42 @@ def test_new_resource_passes_the_tests_of_all_resources(copy: Copy, tmp_path: Pa
     types = copy.run(f"mypy {' '.join(NEW)} || true")
     assert "source files" in types
     assert [line for line in types.splitlines() if line.startswith(NEW)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_schema_is_changed_as_shown(copy: Copy, kind: str) -> None:
+    if kind == "postgresql":
+        if Postgres.server is None:
+            pytest.skip("There is no embedded PostgreSQL to make a database on.")
+        copy.environment["DATABASE_URL"] = Postgres.create("changed_schema")
+    versions = copy.folder / "migrations" / "versions"
+    store = STORE | {"phone": "+351 213 460 000"}
+    copy.run("orders-api migrate")
+    copy.run(f"echo '{json.dumps(store)}' | orders-api import stores -")
+
+    models = copy.folder / "orders_api" / "models.py"
+    text = models.read_text("utf-8")
+    assert text.count("    phone:") == 1
+    models.write_text(text.replace("    phone:", "    telephone:"), "utf-8")
+    begin, end = blocks("sh", section("Rename a column"))
+    (body,) = blocks("python", section("Rename a column"))
+    copy.run(begin)
+    (script,) = versions.glob("*rename_phone*.py")
+    script.write_text(script.read_text("utf-8").partition("def upgrade")[0] + body, "utf-8")
+    copy.run(end)
+    copy.run(f"ruff check {script} && ruff format --check {script}")
+
+    (back,) = blocks("sh", section("Go back"))
+    copy.run(back)
+    assert "1 migration pending" in copy.run("orders-api export stores || true")
+    copy.run("orders-api migrate")
+    assert '"telephone":"+351 213 460 000"' in copy.run("orders-api export stores")
+
+    revision = copy.run("alembic heads").split()[0]
+    for name in ("one", "two"):
+        copy.run(f"alembic revision -m {name} --head {revision} --splice")
+    assert "2 newest migrations" in copy.run("orders-api migrate || true")
+    (join,) = blocks("sh", section("Join two heads"))
+    copy.run(join)
+    assert "(head)" in copy.run("alembic current")

@@ -5,7 +5,7 @@ Revises: cfa1362f37ca
 Created: 2026-11-21 11:17:22.658012+00:00
 """
 
-import sqlalchemy as sa  # noqa: F401
+import sqlalchemy as sa
 from alembic import op
 
 revision: str = "b806e64d9c02"
