@@ -1,9 +1,10 @@
 """Real servers for tests, on a free port.
 
 `running_server` starts the command of the README, and `local_server` what that runs, but in a
-thread of this process, in a tenth of the time.
+thread of this process, in a tenth of the time. Both write `server.log` in their folder.
 """
 
+import logging
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from typer.testing import CliRunner
 
 from orders_api.app import create_app
 from orders_api.cli import commands
+from orders_api.logs import JsonFormatter
 from orders_api.settings import Settings
 
 http = httpx2.Client(verify=False)  # to read the certificates takes 20 ms
@@ -45,7 +47,7 @@ def create_user(folder: Path, environment: dict[str, str]) -> None:
 
 
 @contextmanager
-def local_server(folder: Path, **environment: str) -> Iterator[str]:
+def local_server(folder: Path, loop: str = "auto", **environment: str) -> Iterator[str]:
     """Serve as `orders-api serve` does in `folder` until the block ends; yield the address."""
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
@@ -58,8 +60,13 @@ def local_server(folder: Path, **environment: str) -> Iterator[str]:
         commands.serve(port=port)
         (options,) = served
         # The logging of this process is pytest's.
-        config = uvicorn.Config(create_app(Settings()), **options | {"log_config": None})
-    server = uvicorn.Server(config)
+        options |= {"log_config": None, "loop": loop}
+        server = uvicorn.Server(uvicorn.Config(create_app(Settings()), **options))
+    log = logging.FileHandler(folder / "server.log")
+    log.setFormatter(JsonFormatter())
+    loggers = [logging.getLogger(name) for name in ("orders_api", "uvicorn.error", "asyncio")]
+    for logger in loggers:
+        logger.addHandler(log)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
@@ -70,6 +77,9 @@ def local_server(folder: Path, **environment: str) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+        for logger in loggers:
+            logger.removeHandler(log)
+        log.close()
 
 
 @contextmanager

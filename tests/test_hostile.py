@@ -24,7 +24,7 @@ from sqlmodel import SQLModel
 from orders_api.models import SignInFailures
 from orders_api.settings import Settings
 from tests.conftest import Postgres
-from tests.live import running_server
+from tests.live import local_server
 from tests.samples import STORE, Json
 
 # --- The server -----------------------------------------------------------------------------
@@ -48,7 +48,7 @@ class Server:
     connection: sqlalchemy.Connection
     log: TextIO
     keys: dict[bytes, bytes] = field(default_factory=dict)
-    seen: dict[str, list[Any]] = field(default_factory=dict)
+    seen: object = None
 
     def fill(self) -> None:
         store = self.create("/stores", STORE)
@@ -98,7 +98,7 @@ class Server:
         assert url.port
         return socket.create_connection((url.host, url.port), timeout=10)
 
-    def rows(self) -> Any:
+    def rows(self) -> object:
         """Everything in the database, but for the count of failed sign-ins."""
         names = sorted(SQLModel.metadata.tables.keys() - {SignInFailures.__tablename__})
         if self.connection.dialect.name == "postgresql":  # all in one statement
@@ -136,7 +136,7 @@ def server(
     url = Settings(database_url=database_url).url.set(drivername=driver)
     engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
     with (
-        running_server(folder, DATABASE_URL=database_url) as address,
+        local_server(folder, DATABASE_URL=database_url) as address,
         httpx2.Client(base_url=address.replace("127.0.0.1", "localhost"), timeout=30) as client,
         engine.connect() as connection,
         (folder / "server.log").open() as log,

@@ -1,24 +1,17 @@
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.edge.wire import Server
-from tests.live import SERVE, running_server
-
-# As on a machine without uvloop.
-WITHOUT_UVLOOP = (
-    "import sys; sys.modules['uvloop'] = None; from orders_api.cli.commands import app; app()"
-)
-COMMANDS = {"uvloop": SERVE, "asyncio": (sys.executable, "-c", WITHOUT_UVLOOP, "serve")}
+from tests.live import local_server
 
 
-@pytest.fixture(scope="session", params=COMMANDS)
+@pytest.fixture(scope="session", params=["auto", "asyncio"])  # uvloop's, and where there is none
 def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp(request.param)
-    with running_server(folder, command=COMMANDS[request.param]) as address:
+    with local_server(folder, loop=request.param) as address:
         yield Server(address, folder / "server.log")
 
 
