@@ -40,9 +40,8 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start_logging(settings)
-        if not app._native_telemetry.enabled():
-            # FastAPI would look for it in the environment, three times for each request.
-            app._telemetry.update({"tracing": False, "metrics": False, "logs": False})
+        paths = {str(c.path) for c in iter_route_contexts(app.routes) if c.path}
+        app.state.fixed_paths = {path for path in paths if "{" not in path}
         app.state.hashing_slots = hashing_slots()
         app.state.database = database = Database(settings)
         for engine in {database.reader.sync_engine, database.writer.sync_engine}:
@@ -77,13 +76,15 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_api_route(
             prefix, service.index, response_model=service.Index, include_in_schema=False
         )
-    contexts = list(iter_route_contexts(app.routes))
-    app.state.fixed_paths = {path for c in contexts if "{" not in (path := str(c.path))}
     add_error_handlers(app)
     if settings.shortcuts:
-        app.add_middleware(RouteTable, contexts=contexts)
-    limits = {f"{prefix}/products/import": settings.max_import_bytes}
-    app.add_middleware(RequestContext, max_body_bytes=settings.max_body_bytes, limits=limits)
+        app.router.routes.insert(0, RouteTable(app))
+    app.add_middleware(
+        RequestContext,
+        max_body_bytes=settings.max_body_bytes,
+        limits={f"{prefix}/products/import": settings.max_import_bytes},
+        exception_handlers=app.exception_handlers,
+    )
     complete_document(app)
     return app
 

@@ -1,8 +1,9 @@
-"""What a route or a model raises: problem details (RFC 9457), and the kinds of problem."""
+"""What a route or a model raises: problem details (RFC 9457), and the types of problem."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -57,17 +58,17 @@ class ProblemOut(BaseModel):
 
 @dataclass(frozen=True)
 class ProblemType:
-    """A kind of problem: the last part of its stable `type`, and what every case of it shares."""
+    """A type of problem: the last part of its stable `type`, and what every case of it shares."""
 
     name: str
     status: int
     title: str
     example: str
-    """A `detail` of this kind, to show in the documentation."""
+    """A `detail` of this type, to show in the documentation."""
 
     @property
     def type(self) -> str:
-        return f"urn:orders-api:{self.name}"
+        return f"urn:orders-api:{self.name}" if self.name else "about:blank"
 
 
 MIGRATE_HINT = "The database's schema is not up to date: run `orders-api migrate`."
@@ -139,7 +140,20 @@ UNAVAILABLE = ProblemType(
     "unavailable", 503, "Try again later", "The database does not answer right now."
 )
 NOT_MIGRATED = ProblemType("not-migrated", 503, "Schema not migrated", MIGRATE_HINT)
-PROBLEM_TYPES = [kind for kind in globals().values() if isinstance(kind, ProblemType)]
+PROBLEM_TYPES = [value for value in globals().values() if isinstance(value, ProblemType)]
+
+
+def blank_type(status: int) -> ProblemType:
+    """Return the type of a problem that is no more than its status (RFC 9457, 4.2.1)."""
+    return ProblemType(name="", status=status, title=phrase_of(status), example="")
+
+
+def phrase_of(status: int) -> str:
+    """Return the words of a status: `Not Found`."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown status"
 
 
 class Problem(HTTPException):
@@ -147,14 +161,14 @@ class Problem(HTTPException):
 
     def __init__(
         self,
-        kind: ProblemType,
+        problem_type: ProblemType,
         detail: str,
         *,
         errors: Sequence[Mapping[str, Any]] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(kind.status, detail, dict(headers or {}))
-        self.kind = kind
+        super().__init__(problem_type.status, detail, dict(headers or {}))
+        self.problem_type = problem_type
         self.errors = errors
 
     @classmethod
@@ -163,7 +177,10 @@ class Problem(HTTPException):
 
     @classmethod
     def invalid(
-        cls, errors: Sequence[Mapping[str, str]], kind: ProblemType = INVALID, unnamed: int = 0
+        cls,
+        errors: Sequence[Mapping[str, str]],
+        problem_type: ProblemType = INVALID,
+        unnamed: int = 0,
     ) -> "Problem":
         """Refuse a request for each of `errors`: a `pointer` or `parameter`, and a `detail`."""
         others = len(errors) - 1 + unnamed
@@ -172,7 +189,7 @@ class Problem(HTTPException):
         sentence = f"`{subject}` {first['detail']}" if subject else f"The body {first['detail']}"
         more = f" (and {others} more)" if others else ""
         end = "" if sentence.endswith("?") and not more else "."
-        return cls(kind, f"{sentence}{more}{end}", errors=errors)
+        return cls(problem_type, f"{sentence}{more}{end}", errors=errors)
 
     @classmethod
     def impossible(cls, errors: Sequence[Mapping[str, str]]) -> "Problem":
@@ -189,8 +206,8 @@ class Problem(HTTPException):
 
     def content(self, request_id: str) -> dict[str, Any]:
         content: dict[str, Any] = {
-            "type": self.kind.type,
-            "title": self.kind.title,
+            "type": self.problem_type.type,
+            "title": self.problem_type.title,
             "status": self.status_code,
             "detail": self.detail,
             "requestId": request_id,

@@ -11,8 +11,7 @@ import aiosqlite
 import fastapi
 import psycopg
 import pytest
-from fastapi import Depends, FastAPI, Header, HTTPException
-from fastapi.routing import iter_route_contexts
+from fastapi import Depends, FastAPI, Header
 from fastapi.testclient import TestClient
 from opentelemetry import trace
 from sqlalchemy import event
@@ -28,8 +27,7 @@ from orders_api.storage.postgresql import PostgresConnection
 from orders_api.storage.projection import projection_of
 from orders_api.storage.schemas import table_of
 from orders_api.storage.statements import Statement
-from orders_api.web import Read, Router
-from orders_api.web.route_table import RouteTable
+from orders_api.web import UNAUTHORIZED, Problem, Read, Router
 from tests.conftest import Postgres, database_of, delete_all_rows, local_client
 from tests.samples import STORE, new_order, new_product, new_store, problem
 
@@ -191,13 +189,11 @@ def with_extras(router: Router, **options: Any) -> FastAPI:
     """Make an application that calls the endpoints of this router as it does its own."""
     app = create_app(Settings(database_url="sqlite://"))
     app.include_router(router, **options)
-    contexts = list(iter_route_contexts(app.routes))
-    app.add_middleware(RouteTable, contexts=contexts)
     return app
 
 
 async def refuse() -> None:
-    raise HTTPException(401)
+    raise Problem(UNAUTHORIZED, "Not you.")
 
 
 def test_dependency_of_an_included_router_is_called() -> None:

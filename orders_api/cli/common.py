@@ -51,7 +51,7 @@ def open_session(begin: str = "BEGIN IMMEDIATE") -> Iterator["Session"]:
     except sa.exc.SQLAlchemyError as error:
         problem = from_database_error(error)
         sentence = problem.detail if problem else None
-        if problem and problem.kind is NOT_MIGRATED:
+        if problem and problem.problem_type is NOT_MIGRATED:
             with engine.connect() as connection:
                 sentence = schema_advice(connection)
         if sentence is None:

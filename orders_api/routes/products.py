@@ -61,13 +61,13 @@ class ProductPage(StoreProductPage):
     store_id: Annotated[UUID | None, Filter(lambda value: col(Product.store_id) == value)] = None
 
 
-@router.get("")
+@router.get("", public=True)
 async def list_products(read: Read, page: Annotated[ProductPage, Query()]) -> list[ProductDetail]:
     """List products with their stores, oldest first unless sorted."""
     return await read.page(ProductDetail, page)
 
 
-@store_router.get("/{storeId}/products")
+@store_router.get("/{storeId}/products", public=True)
 async def list_store_products(
     read: Read, store_id: StoreId, page: Annotated[StoreProductPage, Query()]
 ) -> list[ProductDetail]:
@@ -101,7 +101,7 @@ async def import_products(write: Write, lines: Lines, skip_bad: SkipBad = False)
     return await import_body(write, Product, ProductIn, lines, skip_bad)
 
 
-@router.get("/{productId}")
+@router.get("/{productId}", public=True)
 async def get_product(read: Read, product_id: ProductId) -> ProductDetail:
     """Get a product with its store."""
     return await read.get_or_404(ProductDetail, product_id)

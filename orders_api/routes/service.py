@@ -4,7 +4,7 @@ import re
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
@@ -48,12 +48,12 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-@router.get("/", response_model=Index, responses={200: {"content": AS_PAGE}})
+@router.get("/", public=True, response_model=Index, responses={200: {"content": AS_PAGE}})
 async def index(request: Request, response: Response) -> Index | HTMLResponse:
     """Say where everything is: as a page to browsers and all who prefer HTML, else as JSON."""
     root = request.scope["path"].rstrip("/")
     names = [name for name in Index.model_fields if name != "status"]
-    paths = {name: f"{root}/{name}" for name in names + collections(request.app)}
+    paths = {name: f"{root}/{name}" for name in names} | collections(request.app)
     found = Index.model_validate(paths | {"openapi": f"{root}/openapi.json"})
     response.headers["Vary"] = "Accept"
     accept = ", ".join(request.headers.getlist("accept"))
@@ -88,20 +88,25 @@ def page(request: Request, root: str, found: Index) -> str:
     )
 
 
-def collections(app: FastAPI) -> list[str]:
-    """Name all that can be listed."""
-    lists = [r for r in iter_route_contexts(app.routes) if str(r.name).startswith("list_")]
-    paths = [str(route.path) for route in lists if route.include_in_schema]
-    return [path.rpartition("/")[2] for path in paths if "{" not in path]
+def collections(app: FastAPI) -> dict[str, str]:
+    """Return what answers with a list and has no parameter in its path, by its name."""
+    prefix = app.state.settings.api_prefix
+    return {
+        str(route.path).removeprefix(f"{prefix}/"): str(route.path)
+        for route in iter_route_contexts(app.routes)
+        if get_origin(getattr(route, "response_model", None)) is list
+        and route.include_in_schema
+        and not route.param_convertors
+    }
 
 
-@router.get("/health")
+@router.get("/health", public=True)
 async def get_health() -> Health:
     """Tell that the process lives; the database is not asked."""
     return Health()
 
 
-@router.get("/ready")
+@router.get("/ready", public=True)
 async def get_ready(request: Request) -> Health:
     """Tell whether requests can be served: the database answers and its schema is current."""
     await check_readiness(request)

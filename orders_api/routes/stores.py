@@ -35,7 +35,7 @@ class StorePage(Page):
     ] = None
 
 
-@router.get("")
+@router.get("", public=True)
 async def list_stores(read: Read, page: Annotated[StorePage, Query()]) -> list[StoreOut]:
     """List stores, oldest first."""
     return await read.page(StoreOut, page)
@@ -47,7 +47,7 @@ async def create_store(write: Write, body: StoreIn) -> StoreOut:
     return await write.create(Store.model_validate(body))
 
 
-@router.get("/{storeId}")
+@router.get("/{storeId}", public=True)
 async def get_store(read: Read, store_id: StoreId) -> StoreOut:
     """Get a store."""
     return await read.get_or_404(StoreOut, store_id)

@@ -37,7 +37,7 @@ class TokenOut(BaseModel):
     expires_in: int = int(TOKEN_LIFETIME.total_seconds())
 
 
-@router.post("", responses=document_problems(UNAUTHORIZED, TOO_MANY))
+@router.post("", public=True, responses=document_problems(UNAUTHORIZED, TOO_MANY))
 async def create_token(
     request: Request, response: Response, form: Annotated[SignIn, Form()]
 ) -> TokenOut:

@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
@@ -16,14 +17,17 @@ from orders_api.problems import (
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
     NOT_MIGRATED,
-    PROBLEM_TYPES,
     Problem,
+    blank_type,
+    phrase_of,
 )
 from orders_api.storage.errors import from_database_error
 from orders_api.web.security import is_trusted
 from orders_api.web.validation import from_validation_error, shorten
 
 log = logging.getLogger("orders_api")
+
+UNREADABLE = "There was an error parsing the body"  # FastAPI's words for a form, with status 400
 
 HANDLED_EXCEPTIONS = (
     HTTPException,
@@ -36,25 +40,27 @@ HANDLED_EXCEPTIONS = (
 
 
 def from_http_exception(error: HTTPException, request: Request) -> Problem:
-    """Turn the framework's own exceptions into the same schema."""
+    """Return the problem that an HTTPException is: its status, its detail and its headers.
+
+    Without a detail, 404 and 405 are those of Starlette's routing, and have types of ours.
+    """
     if isinstance(error, Problem):
         return error
+    status_code = error.status_code
+    has_detail = error.detail != phrase_of(status_code)
     path = shorten(request.url.path)
-    if error.status_code == 405:
+    if status_code == 405 and not has_detail:
         allowed = ", ".join(sorted(_allowed_methods(request)))
         return Problem(
             METHOD_NOT_ALLOWED,
             f"{path} does not take {request.state.method}, only {allowed}.",
             headers={"Allow": allowed},
         )
-    if error.status_code == 404:
-        return Problem(NOT_FOUND, f"There is nothing at {path}.")
-    for kind in PROBLEM_TYPES:
-        if kind.status == error.status_code:
-            sentence = f"{str(error.detail).rstrip('.')}."
-            return Problem(kind, sentence, headers=error.headers)
-    log.error("An answer with status %s has no kind of problem", error.status_code)
-    return Problem(INTERNAL, "Something went wrong on the server.")
+    if status_code == 404 and not has_detail:
+        return Problem(NOT_FOUND, f"There is nothing at {path}.", headers=error.headers)
+    if isinstance(error.__context__, MultiPartException) or error.detail == UNREADABLE:
+        return Problem(MALFORMED, f"{error.detail.rstrip('.')}.")
+    return Problem(blank_type(status_code), error.detail, headers=error.headers)
 
 
 def _allowed_methods(request: Request) -> set[str]:
@@ -83,12 +89,14 @@ def problem_of(error: Exception, request: Request) -> Problem | None:
 
 async def answer_error(request: Request, error: Exception) -> Response:
     """Answer an exception that has an answer; the rest is raised again."""
+    if isinstance(error, HTTPException) and error.status_code in {204, 304}:
+        return Response(status_code=error.status_code, headers=error.headers)
     problem = problem_of(error, request)
-    if problem and problem.kind is NOT_MIGRATED and problem is not error:
+    if problem and problem.problem_type is NOT_MIGRATED and problem is not error:
         problem = await _unless_current(problem, request)
     if problem is None:
         raise error
-    if problem.kind is METHOD_NOT_ALLOWED and request.method == "OPTIONS":
+    if problem.problem_type is METHOD_NOT_ALLOWED and request.method == "OPTIONS":
         return Response(status_code=204, headers=problem.headers)
     if problem.status_code == 503 and not isinstance(error, Problem):
         cause = getattr(error, "orig", None) or repr(error)
@@ -118,5 +126,5 @@ def from_failure(error: Exception, request: Request) -> Problem:
 
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every exception that has an answer; the rest reaches the middleware as a 500."""
-    for kind in HANDLED_EXCEPTIONS:
-        app.add_exception_handler(kind, answer_error)
+    for exception in HANDLED_EXCEPTIONS:
+        app.add_exception_handler(exception, answer_error)

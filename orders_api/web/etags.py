@@ -25,15 +25,21 @@ def check_if_match(expected: str, current: str) -> None:
         )
 
 
-def tag(request: Request, response: Response) -> Response:
-    """Set the ETag of a single resource, or answer 304 to a client that has it already."""
-    current = etag(bytes(response.body))
-    response.headers["ETag"] = current
+def set_etag(request: Request, response: Response) -> None:
+    """Set the ETag of a single resource, or make it 304 for a client that has it already."""
+    current = response.headers.setdefault("ETag", etag(bytes(response.body)))
     if "if-none-match" not in request.headers:
-        return response
+        return
     known = ", ".join(request.headers.getlist("if-none-match"))
     # Weak comparison (8.8.3.2), as 13.1.2 has it.
     tags = [found.removeprefix("W/") for found in ENTITY_TAG.findall(known)]
-    if request.method == "GET" and (known.strip() == "*" or current in tags):
-        return Response(status_code=304, headers={"ETag": current})
-    return response
+    if request.method == "GET" and (known.strip() == "*" or current.removeprefix("W/") in tags):
+        leave_out_body(response)
+        response.status_code = 304
+
+
+def leave_out_body(response: Response) -> None:
+    """Empty a response; its cookies, its other headers and its background tasks stay."""
+    response.body = b""
+    for name in [name for name in response.headers if name.startswith("content-")]:
+        del response.headers[name]

@@ -1,7 +1,7 @@
 """Calls most endpoints as FastAPI would, but without the steps for what they do not ask for.
 
 An endpoint that asks for anything else than here (a header, a form, a dependency of its own, a
-stream) is called by FastAPI itself.
+stream) is called by FastAPI itself. `docs/design.md` lists what is used of FastAPI's insides.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,12 +10,12 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from fastapi import Request, Response, params
-from fastapi.datastructures import DefaultPlaceholder
-from fastapi.dependencies.utils import request_body_to_args
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.routing import RouteContext
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
+from starlette.convertors import StringConvertor
+
+from orders_api.web.parameters import takes_several
 
 RequestHandler = Callable[[Request], Awaitable[Response]]
 
@@ -33,7 +33,8 @@ def build_fast_handler(
     """Return what calls the endpoint of a route where it is included, if it asks for no more than:
 
     some of these dependencies, each of which takes the request alone; parameters in the path; a
-    model of all parameters of the query; one model as JSON.
+    model of all parameters of the query; one model as JSON. It answers with what its annotation
+    says, or with 204.
     """
     dependant, answer = route.dependant, route.response_field
     call: Any = dependant.call
@@ -42,22 +43,30 @@ def build_fast_handler(
         for field in fields(dependant)
         if field.name not in KNOWN and getattr(dependant, field.name)
     }
-    answers_otherwise = not isinstance(route.response_class, DefaultPlaceholder) or any(
-        getattr(route, f"response_model_{option}") for option in OPTIONS
+    answers_otherwise = (
+        isinstance(route.response_class, type)
+        or any(getattr(route, f"response_model_{option}") for option in OPTIONS)
+        or not route.response_model_by_alias
+        or (answer is None) != (route.status_code == 204)
     )
     is_streamed = route.is_json_stream or route.stream_item_field
-    is_form = any(isinstance(field.field_info, params.Form) for field in dependant.body_params)
     if (
         others
         or not iscoroutinefunction(call)
         or answers_otherwise
-        or is_form
         or is_streamed
         or route.max_body_size is not None
-        or not {dependency.call for dependency in dependant.dependencies} <= dependencies
-        or not all(f"{{{field.alias}}}" in str(route.path) for field in dependant.path_params)
-        or not all(_is_model(field) for field in dependant.query_params)
+        or not all(
+            dependency.name and dependency.call in dependencies
+            for dependency in dependant.dependencies
+        )
+        or not all(
+            isinstance(route.param_convertors.get(field.alias), StringConvertor)
+            for field in dependant.path_params
+        )
+        or not all(_is_plain_model(field) for field in dependant.query_params)
         or len(dependant.query_params) > 1
+        or not all(_is_whole_body(field) for field in dependant.body_params)
         or len(dependant.body_params) > 1
     ):
         return None
@@ -66,44 +75,62 @@ def build_fast_handler(
         (field.name, field.alias, field.validate, ("path", field.alias))
         for field in dependant.path_params
     ]
+    query_params = [(field.name, field.validate) for field in dependant.query_params]
+    body_params = [(field.name, field.validate) for field in dependant.body_params]
+    others_by_name = [(str(given.name), given.call) for given in dependant.dependencies]
+    request_name = dependant.request_param_name
+    status = route.status_code or 200
+    validate, serialize = (answer.validate, answer.serialize_json) if answer else (None, None)
 
     async def handle(request: Request) -> Response:
         values: dict[str, Any] = {}
         errors: list[Any] = []
-        for name, alias, validate, loc in path_params:
-            values[name], found = validate(request.path_params[alias], values, loc=loc)
+        for name, alias, check, loc in path_params:
+            values[name], found = check(request.path_params[alias], values, loc=loc)
             errors += found
-        for field in dependant.query_params:
-            query = dict(request.query_params)
-            values[field.name], found = field.validate(query, values, loc=("query",))
+        for name, check in query_params:
+            values[name], found = check(dict(request.query_params), values, loc=("query",))
             errors += found
-        if dependant.body_params:
-            body = await request.json() if await request.body() else PydanticUndefined
-            more, found = await request_body_to_args(
-                body_fields=dependant.body_params, received_body=body, embed_body_fields=False
-            )
-            values |= more
-            errors += found
+        for name, check in body_params:
+            if await request.body():
+                values[name], found = check(await request.json(), values, loc=("body",))
+                errors += found
+            else:
+                errors.append(MISSING_BODY)
         if errors:
             raise RequestValidationError(errors)
-        for dependency in dependant.dependencies:
-            values[str(dependency.name)] = await dependency.call(request)
-        if dependant.request_param_name:
-            values[dependant.request_param_name] = request
+        for name, dependency in others_by_name:
+            values[name] = await dependency(request)
+        if request_name:
+            values[request_name] = request
         result = await call(**values)
         if isinstance(result, Response):
             return result
-        if answer is None:
-            return Response(status_code=route.status_code or 200)
-        result, wrong = answer.validate(result, {}, loc=("response",))
+        if validate is None or serialize is None:
+            return Response(status_code=status)
+        result, wrong = validate(result, {}, loc=("response",))
         if wrong:
             raise ResponseValidationError(errors=wrong, body=result)
-        content = answer.serialize_json(result, by_alias=True)
-        return Response(content, route.status_code or 200, media_type="application/json")
+        content = serialize(result, by_alias=True)
+        return Response(content, status, media_type="application/json")
 
     return handle
 
 
-def _is_model(field: Any) -> bool:
-    annotation = field.field_info.annotation
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+MISSING_BODY = {"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}
+
+
+def _is_plain_model(field: Any) -> bool:
+    """Tell whether a query is one model, in which each parameter has one value."""
+    model = field.field_info.annotation
+    return (
+        isinstance(model, type)
+        and issubclass(model, BaseModel)
+        and not any(takes_several(member.annotation) for member in model.model_fields.values())
+    )
+
+
+def _is_whole_body(field: Any) -> bool:
+    """Tell whether a field is the body, which must be there, and neither a form nor a part."""
+    info = field.field_info
+    return not isinstance(info, params.Form) and not info.embed and bool(info.is_required())

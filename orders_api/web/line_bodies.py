@@ -88,7 +88,7 @@ async def import_body(
         at_least = "at least " if has_more else ""
         more = f" (and {at_least}{skipped - 1} more bad lines)" if skipped > 1 else ""
         sentence = f"Nothing is imported, because of line {first.number}: {first}{more}."
-        raise Problem(first.kind, sentence, errors=errors)
+        raise Problem(first.problem_type, sentence, errors=errors)
     return Imported(
         imported=imported,
         skipped=skipped,

@@ -30,7 +30,7 @@ class BadLine:
     """A line that cannot be imported, and why."""
 
     number: int
-    kind: ProblemType
+    problem_type: ProblemType
     errors: Sequence[Mapping[str, str]]
     """As in a problem: a `detail`, and the `pointer` of the member that it is about."""
 
@@ -91,8 +91,8 @@ def insert_lines(
 
 
 def _refused(number: int, problem: Problem) -> BadLine:
-    if problem.kind is IMPOSSIBLE:  # products alone refer to something
+    if problem.problem_type is IMPOSSIBLE:  # products alone refer to something
         error = {"pointer": "/storeId", "detail": "is not the id of a store"}
     else:
         error = {"detail": problem.detail.rstrip(".")}
-    return BadLine(number, problem.kind, [error])
+    return BadLine(number, problem.problem_type, [error])

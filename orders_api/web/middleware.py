@@ -3,11 +3,14 @@
 import logging
 import re
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
+from inspect import iscoroutinefunction
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 from uuid_utils import uuid4
 
 from orders_api.logs import log, log_request, request_state
@@ -24,8 +27,15 @@ def check_path(path: str) -> None:
         raise Problem(NOT_FOUND, "There is nothing at a path with a control character.")
 
 
+async def _answer_failure(request: Request, error: Exception) -> Response:
+    return from_failure(error, request).response(request.state.request_id)
+
+
 class RequestContext:
     """Gives each request its id, its size limit, its line in the log, and 500 if all else fails.
+
+    A handler of the application for `Exception` or 500 makes the answer then. Starlette would call
+    it too, but then raise the exception again, for the server to log it a second time.
 
     `HEAD` is answered as `GET` is. What the client sent is `request.state.method`.
 
@@ -33,10 +43,18 @@ class RequestContext:
     past every handler; here it is problem+json like all errors.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, limits: dict[str, int]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_body_bytes: int,
+        limits: Mapping[str, int],
+        exception_handlers: Mapping[Any, ExceptionHandler],
+    ) -> None:
         self.app = app
         self.max_body_bytes = max_body_bytes
         self.limits = limits  # of paths that have another one
+        own = [handler for key, handler in exception_handlers.items() if key in (500, Exception)]
+        self.answer_failure: Any = own[-1] if own else _answer_failure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Every request pays for each line in here, so that they are plain dicts and bytes.
@@ -93,8 +111,12 @@ class RequestContext:
         except Exception as error:
             log.exception("The request %s failed", request_id)
             if not status:
-                failure = from_failure(error, Request(scope))
-                await failure.response(request_id)(scope, receive, tagged_send)
+                request = Request(scope, limited_receive)
+                if iscoroutinefunction(self.answer_failure):
+                    response = await self.answer_failure(request, error)
+                else:
+                    response = await run_in_threadpool(self.answer_failure, request, error)
+                await response(scope, receive, tagged_send)
         finally:
             if log.isEnabledFor(logging.INFO):
                 log_request(scope, status, time.perf_counter() - started)

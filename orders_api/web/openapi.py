@@ -5,10 +5,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
+from sqlalchemy import Table
 
-from orders_api.problems import MEDIA_TYPE, Problem, ProblemOut
+from orders_api.problems import INVALID, MEDIA_TYPE, Problem, ProblemOut
 from orders_api.web.line_bodies import MEDIA_TYPES
 from orders_api.web.prefer import MINIMAL, ROLLBACK
+from orders_api.web.problem_responses import (
+    Routes,
+    document_problems,
+    problem_types_of,
+    routes_of,
+    table_behind,
+)
+from orders_api.web.routing import Route
 
 Object = dict[str, Any]
 
@@ -106,49 +115,77 @@ def complete_document(app: FastAPI) -> None:
 
     def openapi() -> Object:
         if app.openapi_schema is None:
-            _complete(make())
+            _complete(make(), routes_of(app))
         return make()
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
 
 
-def _complete(document: Object) -> None:
+def _complete(document: Object, routes: Routes) -> None:
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     problem = ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(problem.pop("$defs"))
     schemas["Problem"] = problem
+    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which nobody gets
+        schemas.pop(name, None)
     components["headers"] = HEADERS
     flows = {"password": {"tokenUrl": "token", "scopes": {}}}
     components["securitySchemes"] = {"bearer": {"type": "oauth2", "flows": flows}}
     for path, item in document["paths"].items():
-        for method, operation in item.items():
+        for name, operation in item.items():
+            route = routes.get(path, {}).get(name.upper())
+            if route:
+                table = table_behind(path, name.upper(), routes)
+                _add_what_routes_do(operation, path, name, route, table)
+            elif "422" in operation["responses"]:
+                operation["responses"]["422"] = document_problems(INVALID)[422]
+            parameters = operation.get("parameters", [])
             responses = operation["responses"]
-            _leave_out_summary(operation)
-            parameters = list(_request_headers(path, method, operation))
-            if parameters:
-                operation["parameters"] = operation.get("parameters", []) + parameters
-            if IF_NONE_MATCH in parameters:
-                responses["304"] = {"description": "Not modified"}
-            if PREFER_MINIMAL in parameters and "201" not in responses:
-                responses["204"] = {"description": f"Done, if it is to be `{MINIMAL}`"}
+            if route:
+                _leave_out_summary(operation)
             if "201" in responses:
                 responses["201"]["links"] = dict(_links(document["paths"], path))
             for status, response in responses.items():
-                response["headers"] = {
+                response["headers"] = response.get("headers", {}) | {
                     name: {"$ref": f"#/components/headers/{name}"}
-                    for name in _response_headers(path, status, response, parameters)
+                    for name in _response_headers(status, response, route, parameters)
                 }
                 for media_type, body in response.get("content", {}).items():
                     if media_type == "application/json":
-                        body["example"] = _example(body["schema"], schemas)
+                        body.setdefault("example", _example(body["schema"], schemas))
             for media_type, body in operation.get("requestBody", {}).get("content", {}).items():
                 example = _example(body["schema"], schemas)
                 if media_type in MEDIA_TYPES:
                     lines = [one | body.get("example", {}) for one in example]
                     example = "".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in lines)
                 body["example"] = example
-            _name_what_is_invalid(operation)
+            if "422" in responses:
+                _name_what_is_invalid(operation)
+
+
+def _add_what_routes_do(
+    operation: Object, path: str, method: str, route: Route, table: Table | None
+) -> None:
+    """Say what a Router does for an operation: its problems, its sign-in, and its headers."""
+    own = {
+        status: response
+        for status, response in operation["responses"].items()
+        if status != "422" or MEDIA_TYPE in response["content"]  # else it is FastAPI's own
+    }
+    problem_types = problem_types_of(path, method.upper(), route.public, table)
+    problems = document_problems(*problem_types)
+    operation["responses"] = {str(status): one for status, one in problems.items()} | own
+    if not route.public:
+        operation["security"] = [{"bearer": []}]
+    parameters = list(_request_headers(method, operation, route))
+    if parameters:
+        operation["parameters"] = operation.get("parameters", []) + parameters
+    if IF_NONE_MATCH in parameters:
+        operation["responses"]["304"] = {"description": "Not modified"}
+    if PREFER_MINIMAL in parameters and "201" not in operation["responses"]:
+        description = f"Done, if it is to be `{MINIMAL}`"
+        operation["responses"]["204"] = {"description": description}
 
 
 def _leave_out_summary(operation: Object) -> None:
@@ -171,28 +208,28 @@ def _name_what_is_invalid(operation: Object) -> None:
     example["value"] = Problem.invalid([error]).content(example["value"]["requestId"])
 
 
-def _request_headers(path: str, method: str, operation: Object) -> Iterator[Object]:
+def _request_headers(method: str, operation: Object, route: Route) -> Iterator[Object]:
     creates = "201" in operation["responses"]
     if creates:
         yield IDEMPOTENCY_KEY
-    if path.endswith("}"):
+    if route.is_item:
         yield IF_NONE_MATCH if method == "get" else IF_MATCH
-    if method != "get" and "security" in operation:
+    if method != "get" and not route.public:
         yield PREFER_MINIMAL if creates or method in {"patch", "put"} else PREFER
 
 
 def _response_headers(
-    path: str, status: str, response: Object, parameters: list[Object]
+    status: str, response: Object, route: Route | None, parameters: list[Object]
 ) -> Iterator[str]:
     yield "X-Request-ID"
     if status < "300" and (PREFER in parameters or PREFER_MINIMAL in parameters):
         yield "Preference-Applied"
     match status, response:
-        case "201", _:
+        case "201", _ if route:
             yield from ("Location", "ETag", "Idempotent-Replayed")
-        case "200", _ if path.endswith("}"):
+        case "200", _ if route and route.is_item:
             yield "ETag"
-        case "200", {"content": {"application/json": {"schema": {"type": "array"}}}}:
+        case "200", {"content": {"application/json": {"schema": {"type": "array"}}}} if route:
             yield "Link"
         case "204", _ if PREFER_MINIMAL in parameters:
             yield "ETag"

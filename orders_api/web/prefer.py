@@ -5,12 +5,14 @@ from urllib.request import parse_http_list
 
 from fastapi import Request, Response
 
+from orders_api.web.etags import leave_out_body
+
 ROLLBACK = "tx=rollback"
 MINIMAL = "return=minimal"
 
 
 def preferred(request: Request, known: Collection[str]) -> list[str]:
-    """Give those of the preferences that are asked for; what is not known is ignored."""
+    """Return those of the preferences that are asked for; what is not known is ignored."""
     asked: dict[str, str] = {}
     for item in parse_http_list(", ".join(request.headers.getlist("prefer"))):
         name, _, value = item.partition(";")[0].partition("=")
@@ -19,10 +21,14 @@ def preferred(request: Request, known: Collection[str]) -> list[str]:
     return [one for one, (name, value) in names.items() if asked.get(name) in {value, f'"{value}"'}]
 
 
-def applied(preferences: Collection[str], response: Response) -> Response:
-    """Say which preferences an answer goes by, and leave out its body if that is one of them."""
-    if MINIMAL in preferences:
-        kept = {n: v for n, v in response.headers.items() if not n.startswith("content-")}
-        response = Response(status_code=201 if response.status_code == 201 else 204, headers=kept)
+def apply_preferences(preferences: Collection[str], response: Response) -> None:
+    """Say which preferences a response goes by, and do what they say of it."""
+    if MINIMAL in preferences and response.status_code < 300:
+        leave_out_body(response)
+        if response.status_code == 201:
+            response.headers["Content-Length"] = "0"
+        else:
+            response.status_code = 204
+    if ROLLBACK in preferences:
+        response.background = None  # which would be done for what is not kept
     response.headers["Preference-Applied"] = ", ".join(preferences)
-    return response

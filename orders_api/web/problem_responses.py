@@ -1,9 +1,11 @@
-"""Which kinds of problem an operation may answer with, for its documentation."""
+"""Which types of problem an operation may answer with, for its documentation."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
-from sqlalchemy import UniqueConstraint
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from sqlalchemy import Table, UniqueConstraint
 from sqlmodel import SQLModel
 
 from orders_api.problems import (
@@ -25,34 +27,70 @@ from orders_api.problems import (
     Problem,
     ProblemType,
 )
+from orders_api.storage.schemas import table_of
+from orders_api.web.routing import Route
 
 SOME_REQUEST_ID = "2d5243b38c3f419ab6f394e75a03277c"
 
 
-def problems_of(path: str, methods: set[str], public: bool) -> Iterator[ProblemType]:
-    """Return the kinds of problem that an operation may answer with."""
+Routes = dict[str, dict[str, Route]]
+
+
+def routes_of(app: FastAPI) -> Routes:
+    """Return the routes of Routers by their paths and methods."""
+    routes: Routes = {}
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if isinstance(route, Route) and context.include_in_schema:
+            for method in context.methods or ():
+                routes.setdefault(str(context.path_format), {}).setdefault(method, route)
+    return routes
+
+
+def table_behind(path: str, method: str, routes: Routes) -> Table | None:
+    """Return the table of the Out class that an operation answers with, by itself or in a list.
+
+    Where it answers with none, that of another operation on its path or, if there is none either,
+    on the path above.
+    """
+    while path:
+        others = routes.get(path, {})
+        for route in [others[method], *others.values()] if method in others else others.values():
+            for schema in (route.response_model, *get_args(route.response_model)):
+                if isinstance(schema, type) and issubclass(schema, SQLModel):
+                    table: Table = table_of(schema).__table__
+                    return table
+        path = path.rpartition("/")[0]
+    return None
+
+
+def problem_types_of(
+    path: str, method: str, public: bool, table: Table | None
+) -> Iterator[ProblemType]:
+    """Return the types of problem that an operation may answer with.
+
+    `table` is the one that it reads or changes: its constraints decide what conflicts.
+    """
     yield from (INVALID, INTERNAL, UNAVAILABLE, NOT_MIGRATED)
     if "{" in path:
         yield NOT_FOUND
     if not public:
         yield UNAUTHORIZED
-    if methods & {"POST", "PUT", "PATCH"}:
+    if method in {"POST", "PUT", "PATCH"}:
         yield from (MALFORMED, TOO_LARGE, UNSUPPORTED)
-    if "{" in path and methods - {"GET"}:
+    if "{" in path and method != "GET":
         yield PRECONDITION_FAILED
-    if "POST" in methods and not public:
+    if method == "POST" and not public:
         yield KEY_REUSED
-    # The table of a collection has its name, and constraints decide what conflicts.
-    table = SQLModel.metadata.tables.get(path.strip("/").partition("/")[0])
     if table is None:
         return
-    if methods & {"POST", "PUT", "PATCH"} and any(
+    if method in {"POST", "PUT", "PATCH"} and any(
         isinstance(constraint, UniqueConstraint) for constraint in table.constraints
     ):
         yield ALREADY_EXISTS
-    if "POST" in methods and table.foreign_keys:
+    if method == "POST" and table.foreign_keys:
         yield IMPOSSIBLE
-    if "DELETE" in methods and any(
+    if method == "DELETE" and any(
         key.column.table is table and not key.ondelete
         for other in SQLModel.metadata.tables.values()
         for key in other.foreign_keys
@@ -60,23 +98,23 @@ def problems_of(path: str, methods: set[str], public: bool) -> Iterator[ProblemT
         yield IN_USE
 
 
-def document_problems(*kinds: ProblemType) -> dict[int | str, dict[str, Any]]:
-    """Describe answers with these kinds of problem, in the form of FastAPI, with examples."""
+def document_problems(*problem_types: ProblemType) -> dict[int | str, dict[str, Any]]:
+    """Describe answers with these types of problem, in the form of FastAPI, with examples."""
     answers: dict[int | str, dict[str, Any]] = {}
-    for status in sorted({kind.status for kind in kinds}):
-        same = [kind for kind in kinds if kind.status == status]
+    for status in sorted({one.status for one in problem_types}):
+        same = [one for one in problem_types if one.status == status]
         content = {
             "schema": {"$ref": "#/components/schemas/Problem"},
             "examples": {
-                kind.name: {
-                    "summary": kind.title,
-                    "value": Problem(kind, kind.example).content(SOME_REQUEST_ID),
+                one.name: {
+                    "summary": one.title,
+                    "value": Problem(one, one.example).content(SOME_REQUEST_ID),
                 }
-                for kind in same
+                for one in same
             },
         }
         answers[status] = {
-            "description": " or ".join(f"{kind.title} (`{kind.type}`)" for kind in same),
+            "description": " or ".join(f"{one.title} (`{one.type}`)" for one in same),
             "content": {MEDIA_TYPE: content},
         }
     return answers

@@ -1,6 +1,7 @@
 """Requests as they are taken: strict JSON, known parameters, and media types that are named."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request
@@ -22,20 +23,28 @@ class StrictRequest(Request):
             raise Problem(MALFORMED, f"The body {error}.") from None
 
 
-def check_query(request: Request, known: list[str]) -> None:
-    """Refuse parameters that are unknown (a misspelt filter would answer with everything)."""
+def check_query(request: Request, known: Mapping[str, bool]) -> None:
+    """Refuse parameters that are unknown (a misspelt filter would answer with everything).
+
+    `known` says of each name whether it may be given several times.
+    """
     if not request.scope["query_string"]:
         return
     names = [name for name, _ in request.query_params.multi_items()]
     errors: list[dict[str, Any]] = [
-        {"type": "extra_forbidden", "loc": ("query", name), "ctx": {"known": known}, "msg": ""}
+        {
+            "type": "extra_forbidden",
+            "loc": ("query", name),
+            "ctx": {"known": list(known)},
+            "msg": "",
+        }
         for name in dict.fromkeys(names)
         if name not in known
     ]
     errors += [
         {"type": "repeated", "loc": ("query", name), "msg": "must be given once only"}
-        for name in known
-        if names.count(name) > 1
+        for name, takes_several in known.items()
+        if names.count(name) > 1 and not takes_several
     ]
     if errors:
         raise RequestValidationError(errors)

@@ -1,13 +1,16 @@
 """The routes that are found, and called, without FastAPI."""
 
 import re
-from collections.abc import Iterable
-from typing import get_args
+from functools import cached_property
+from typing import Any, NamedTuple, get_args
 
-from fastapi.routing import RouteContext
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi import FastAPI
+from fastapi.routing import RouteContext, iter_route_contexts
+from starlette.datastructures import URLPath
+from starlette.routing import BaseRoute, Match, NoMatchFound, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 
-from orders_api.web.error_handlers import HANDLED_EXCEPTIONS, answer_error
+from orders_api.logs import log
 from orders_api.web.fast_path import RequestHandler, build_fast_handler
 from orders_api.web.requests import StrictRequest
 from orders_api.web.routing import Route
@@ -15,76 +18,119 @@ from orders_api.web.security import CurrentCaller
 from orders_api.web.sessions import Read, Write
 
 DEPENDENCIES = {get_args(alias)[1].dependency for alias in (Read, Write, CurrentCaller)}
+HANDLER = "orders_api.handler"
 
-Entry = tuple[Route, RequestHandler]
+
+class Entry(NamedTuple):
+    """A route, the names of the parameters in its path, and what answers its requests."""
+
+    route: Route
+    parameters: list[str]
+    handle: RequestHandler
+
+
+class Index(NamedTuple):
+    """Where to look for the path of a request; None is what is left to FastAPI.
+
+    Paths without a parameter stand in `fixed`. In `pattern` each of the others is a group, called
+    by its number in `entries`, that has the path's parameters as groups within it.
+    """
+
+    fixed: dict[tuple[str, str], Entry | None]
+    patterns: dict[str, re.Pattern[str]]
+    entries: dict[str, Entry | None]
+
+
+class RouteTable(BaseRoute):
+    """The first route of an application: it takes all requests that need no more than it can do.
+
+    It finds the same route as FastAPI would, which takes the first one that matches. What is
+    traced, has an overridden dependency or is mounted in another application goes FastAPI's way.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+
+    @cached_property
+    def index(self) -> Index:
+        """Make the index from the routes that the application has at its first request."""
+        contexts = [
+            context
+            for context in iter_route_contexts(self.app.routes)
+            if not isinstance(context.original_route, RouteTable | WebSocketRoute)
+        ]
+        try:
+            return _index(contexts)
+        except (AttributeError, TypeError) as error:
+            log.warning("All requests go FastAPI's way, because of its version: %s", error)
+            return Index({}, {}, {})
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if (
+            scope["type"] != "http"
+            or scope.get("root_path")
+            or "fastapi.telemetry" in scope
+            or self.app.dependency_overrides
+        ):
+            return Match.NONE, {}
+        method, path = scope["method"], scope["path"]
+        fixed, patterns, entries = self.index
+        parameters: dict[str, str] = {}
+        if (method, path) in fixed:
+            entry = fixed[method, path]
+        elif method in patterns and (match := patterns[method].match(path)):
+            entry = entries[str(match.lastgroup)]
+            if entry:
+                first = int(match.lastindex or 0) + 1
+                parameters = {name: match[first + i] for i, name in enumerate(entry.parameters)}
+        else:
+            entry = None
+        if entry is None:
+            return Match.NONE, {}
+        return Match.FULL, {
+            "endpoint": entry.route.endpoint,
+            "path_params": parameters,
+            "route": entry.route,
+            HANDLER: entry.handle,
+        }
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await scope[HANDLER](StrictRequest(scope, receive))
+        await response(scope, receive, send)
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        raise NoMatchFound(name, path_params)  # the routes themselves are asked next
+
+
+def _index(contexts: list[RouteContext]) -> Index:
+    fixed: dict[tuple[str, str], Entry | None] = {}
+    patterns: dict[str, list[str]] = {}
+    entries: dict[str, Entry | None] = {}
+    all_methods = {method for context in contexts for method in context.methods or ()}
+    for context in contexts:
+        regex = getattr(context, "path_regex", None)
+        if regex is None:
+            break  # for a host, say: what follows is found by FastAPI
+        entry = _entry(context)
+        group = f"entry_{len(entries)}"
+        entries[group] = entry
+        source = re.sub(r"\?P<\w+>", "", regex.pattern)
+        pattern = f"(?P<{group}>{source})"
+        for method in context.methods or all_methods:
+            earlier = patterns.setdefault(method, [])
+            path = str(context.path)
+            if context.param_convertors:
+                earlier.append(pattern)
+            elif not earlier or not re.match("|".join(earlier), path):
+                fixed.setdefault((method, path), entry)
+    compiled = {method: re.compile("|".join(some)) for method, some in patterns.items() if some}
+    return Index(fixed, compiled, entries)
 
 
 def _entry(context: RouteContext) -> Entry | None:
-    """Return a route and what answers its requests, if that can be without FastAPI."""
+    """Return what answers the requests of a route, if that can be without FastAPI."""
     route = context.original_route
-    call = build_fast_handler(context, DEPENDENCIES) if isinstance(route, Route) else None
-    return (route, route.wrap(call)) if isinstance(route, Route) and call else None
-
-
-class RouteTable:
-    """Sends requests straight to the routes that their paths name, past FastAPI's search.
-
-    It knows paths with at most one parameter; all else, and all that is to be traced, goes
-    FastAPI's way.
-    """
-
-    def __init__(self, app: ASGIApp, contexts: Iterable[RouteContext]) -> None:
-        self.app = app
-        self.plain: dict[tuple[str, str], Entry | None] = {}
-        """None is what is left to FastAPI, such as `/orders/export`, which is no id of an order."""
-
-        self.entries: dict[str, tuple[str, Entry]] = {}
-        patterns: dict[str, list[str]] = {}
-        for context in contexts:
-            path, entry = str(context.path), _entry(context)
-            # Whatever has another kind of parameter stays in the rest, and is left to FastAPI.
-            before, *others = re.split(r"\{(\w+)\}", path)
-            for method in context.methods or ():
-                if "{" not in path:
-                    self.plain.setdefault((method, path), entry)
-                elif entry and path.count("{") == 1 and others:
-                    name, after = others
-                    group = f"entry_{len(self.entries)}"
-                    self.entries[group] = name, entry
-                    pattern = f"{re.escape(before)}(?P<{group}>[^/]+){re.escape(after)}"
-                    patterns.setdefault(method, []).append(pattern)
-        self.patterns = {method: re.compile("|".join(some)) for method, some in patterns.items()}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        entry = self.find(scope) if scope["type"] == "http" else None
-        if entry is None:
-            await self.app(scope, receive, send)
-            return
-        scope["route"], call = entry
-        request = StrictRequest(scope, receive)
-        try:
-            response = await call(request)
-        except HANDLED_EXCEPTIONS as error:
-            response = await answer_error(request, error)
-        await response(scope, receive, send)
-
-    def find(self, scope: Scope) -> Entry | None:
-        """Find the route, and set the parameter of its path."""
-        if (
-            "fastapi.telemetry" in scope
-            or scope.get("root_path")
-            or scope["app"].dependency_overrides
-        ):
-            return None
-        method, path = scope["method"], scope["path"]
-        scope["path_params"] = {}
-        if (method, path) in self.plain:
-            return self.plain[method, path]
-        if method not in self.patterns:
-            return None
-        match = self.patterns[method].fullmatch(path)
-        if match is None or match.lastgroup is None:
-            return None
-        name, entry = self.entries[match.lastgroup]
-        scope["path_params"] = {name: match[match.lastgroup]}
-        return entry
+    if not isinstance(route, Route) or not route.may_be_fast:
+        return None
+    handle = build_fast_handler(context, DEPENDENCIES)
+    return Entry(route, list(context.param_convertors), route.wrap(handle)) if handle else None

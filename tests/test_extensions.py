@@ -1,0 +1,176 @@
+"""Whatever a team adds to the application works as FastAPI says, with shortcuts and without."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Annotated, Any
+
+import pytest
+from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from orders_api.app import create_app
+from orders_api.settings import Settings
+from orders_api.web import FORBIDDEN, Problem, Router
+from tests.conftest import local_client
+from tests.samples import problem
+
+
+@pytest.fixture(params=[True, False], ids=["shortcuts", "ordinary"])
+def app(request: pytest.FixtureRequest) -> FastAPI:
+    return create_app(Settings(database_url="sqlite://", shortcuts=request.param))
+
+
+def raises(error: Exception) -> Callable[[], Any]:
+    async def fail() -> int:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("key", "error"),
+    [
+        (KeyError, KeyError("a")),
+        (Exception, RuntimeError("a")),
+        (500, RuntimeError("a")),
+        (HTTPException, HTTPException(404, "a")),
+        (402, HTTPException(402, "a")),
+        (RequestValidationError, RequestValidationError([])),
+        (Problem, Problem(FORBIDDEN, "a")),
+    ],
+)
+def test_exception_handler_of_the_team_is_called(app: FastAPI, key: Any, error: Exception) -> None:
+    async def answer(_: Request, found: Exception) -> Response:
+        return JSONResponse(type(found).__name__, 418)
+
+    router = Router()
+    router.get("/boom")(raises(error))
+    app.include_router(router)
+    app.add_exception_handler(key, answer)
+    with local_client(app) as client:
+        response = client.get("/boom")
+    assert (response.status_code, response.json()) == (418, type(error).__name__)
+    assert "x-request-id" in response.headers
+
+
+@pytest.mark.parametrize("status", [402, 404, 405, 409, 410, 418, 451, 503])
+def test_http_exception_keeps_status_detail_and_headers(app: FastAPI, status: int) -> None:
+    router = Router()
+    router.get("/boom")(raises(HTTPException(status, "No such tag", {"X-Reason": "a"})))
+    app.include_router(router)
+    with local_client(app) as client:
+        response = client.get("/boom")
+    answer = response.json()
+    assert (response.status_code, answer["status"]) == (status, status)
+    assert (answer["type"], answer["detail"]) == ("about:blank", "No such tag")
+    assert response.headers["x-reason"] == "a"
+
+
+def test_answer_without_a_schema_is_sent_whole(app: FastAPI) -> None:
+    router = Router()
+
+    @router.get("/plain")
+    async def get_plain():  # type: ignore[no-untyped-def]  # as a team may write it
+        return {"a": 1}
+
+    @router.get("/none", response_model=None)
+    async def get_none() -> dict[str, int]:
+        return {"a": 1}
+
+    app.include_router(router)
+    with local_client(app) as client:
+        assert client.get("/plain").json() == {"a": 1}
+        assert client.get("/none").json() == {"a": 1}
+
+
+async def opened(log: list[str]) -> AsyncIterator[str]:
+    log.append("open")
+    yield "a"
+    log.append("closed")
+
+
+def test_dependencies_with_yield_are_closed(app: FastAPI) -> None:
+    log: list[str] = []
+
+    async def in_task() -> AsyncIterator[str]:
+        async for value in opened(log):
+            yield value
+
+    def in_thread() -> Iterator[str]:
+        log.append("open")
+        yield "b"
+        log.append("closed")
+
+    router = Router()
+
+    @router.get("/yield/{fails}")
+    async def get_yield(
+        fails: bool, a: Annotated[str, Depends(in_task)], b: Annotated[str, Depends(in_thread)]
+    ) -> str:
+        if fails:
+            raise HTTPException(404, "No such thing")
+        return a + b
+
+    app.include_router(router)
+    with local_client(app) as client:
+        assert client.get("/yield/false").json() == "ab"
+        assert log == ["open", "open", "closed", "closed"]
+        assert client.get("/yield/true").json()["detail"] == "No such thing"
+
+
+def test_several_values_cookies_status_and_background_tasks(app: FastAPI) -> None:
+    done: list[str] = []
+    router = Router()
+
+    @router.post("/several", status_code=201)
+    async def create_several(
+        tasks: BackgroundTasks, response: Response, tag: Annotated[list[str], Query()]
+    ) -> list[str]:
+        tasks.add_task(done.append, "task")
+        response.set_cookie("a", "1")
+        response.set_cookie("b", "2")
+        response.status_code = 202
+        return tag
+
+    app.include_router(router)
+    with local_client(app) as client:
+        response = client.post("/several?tag=x&tag=y")
+        assert (response.status_code, response.json()) == (202, ["x", "y"])
+        assert len(response.headers.get_list("set-cookie")) == 2
+        assert done == ["task"]
+        client.post("/several?tag=x", headers={"prefer": "tx=rollback"})
+        assert done == ["task"]
+
+
+def test_nested_paths_and_public_endpoints(app: FastAPI) -> None:
+    router = Router(prefix="/shelves")
+
+    @router.get("/{shelf}/books/{book}", public=True)
+    async def get_book(shelf: str, book: int) -> dict[str, str]:
+        return {shelf: str(book)}
+
+    @router.get("/{shelf}")
+    async def get_shelf(shelf: str) -> str:
+        return shelf
+
+    app.include_router(router)
+    with local_client(app) as client:
+        away = {"host": "api.example"}
+        assert client.get("/shelves/a/books/1", headers=away).json() == {"a": "1"}
+        problem(client.get("/shelves/a", headers=away), 401, "unauthorized")
+        assert client.get("/openapi.json").status_code == 200
+
+
+def test_websocket_on_a_router_is_refused() -> None:
+    with pytest.raises(TypeError, match="no WebSockets"):
+        Router().websocket("/ws")(raises(RuntimeError()))
+
+
+def test_plain_endpoint_of_fastapi_is_documented(app: FastAPI) -> None:
+    @app.get("/ping/{number}")
+    async def ping(number: int) -> int:
+        return number
+
+    with local_client(app) as client:
+        assert client.get("/ping/1").json() == 1
+        assert "HTTPValidationError" not in client.get("/openapi.json").text
