@@ -1,14 +1,22 @@
 """Kinds of value that members may have, whatever resource they belong to."""
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
-from sqlmodel import Field
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, core_schema
+from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
 from orders_api.problems import matching
@@ -122,3 +130,41 @@ def whole(value: object) -> object:
 
 
 StrictBool = Annotated[bool, pydantic.Field(strict=True)]
+
+
+# --- Marks of members that are read from related rows ---------------------------------------
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many related rows there are: `review_count: Annotated[int, Count("reviews")] = 0`."""
+
+    relationship: str
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The sum of a column of related rows: `Annotated[int, Sum("items.quantity")] = 0`."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Each:
+    """One column of each related row: `tags: Annotated[list[str], Each("name")]`.
+
+    The member has the name of the relationship.
+    """
+
+    column: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.values_of, handler(source))
+
+    def values_of(self, rows: Any) -> Any:
+        """Return the values of rows of the ORM, or what is no list of rows as it is."""
+        if not isinstance(rows, list):
+            return rows
+        return [getattr(row, self.column) if isinstance(row, SQLModel) else row for row in rows]

@@ -92,7 +92,9 @@ Password = Annotated[
     str,
     matching(r"^[^\x00]*$", "must be text without a NUL character", min_length=8, max_length=128),
 ]
-Count = Annotated[int, pydantic.Field(strict=True, ge=0, le=MAX_INTEGER), BeforeValidator(whole)]
+WholeNumber = Annotated[
+    int, pydantic.Field(strict=True, ge=0, le=MAX_INTEGER), BeforeValidator(whole)
+]
 Percent = Annotated[int, pydantic.Field(strict=True, ge=0, le=100), BeforeValidator(whole)]
 Quantity = Annotated[
     int, pydantic.Field(strict=True, ge=1, le=MAX_QUANTITY), BeforeValidator(whole)
@@ -246,7 +248,7 @@ class CouponIn(In):
     code: CouponCode = Field(
         description="Unique; upper and lower case differ.", schema_extra={"examples": ["PIOTR"]}
     )
-    init_count: Count = Field(
+    init_count: WholeNumber = Field(
         description="How many orders may use it in all.", schema_extra={"examples": [100]}
     )
     percent_off: Percent = Field(
@@ -262,7 +264,7 @@ class CouponUpdate(Partial, CouponIn):
 
 class CouponOut(CouponIn, Out):
     coupon_id: Key
-    remaining_count: Count = Field(description="How many orders may still use it.")
+    remaining_count: WholeNumber = Field(description="How many orders may still use it.")
 
 
 class Coupon(CouponOut, Versioned, table=True):

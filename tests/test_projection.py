@@ -131,7 +131,7 @@ def test_each_statement_has_the_columns_that_its_objects_are_made_of() -> None:
     for one, own in ((STORE, 10), (PRODUCT, 5 + 10), (ORDER, 5 + 4 + 5 + 5 + 10)):
         projection = projection_of(type(one))
         query = projection.select(order=[projection.key.key])
-        in_front = 3 if projection.children else 0  # the list, the place and the parent's key
+        in_front = 3 if projection.lists else 0  # the list, the place and the parent's key
         assert len(query.exported_columns) == in_front + own
 
 

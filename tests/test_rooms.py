@@ -27,7 +27,7 @@ ALLOWED = {
     "settings": set(),
     "logs": {"settings"},
     "routes": {"models", "web"},
-    "storage": {"problems", "settings"},
+    "storage": {"field_types", "problems", "settings"},
     "web": {"logs", "models", "problems", "storage"},
     "bulk": {"models", "problems", "storage", "web"},
     "cli": {"app", "bulk", "logs", "models", "problems", "settings", "storage", "web"},

@@ -18,13 +18,12 @@ from sqlalchemy import event
 from starlette.types import Message
 
 from orders_api.app import create_app
-from orders_api.models import OrderDetail, OrderOut, StoreOut
+from orders_api.models import OrderDetail, OrderOut
 from orders_api.settings import Settings
 from orders_api.storage import engines
 from orders_api.storage.insertion import Insertion
 from orders_api.storage.migrations import migrate
 from orders_api.storage.postgresql import PostgresConnection
-from orders_api.storage.projection import projection_of
 from orders_api.storage.schemas import table_of
 from orders_api.storage.statements import Statement
 from orders_api.web import UNAUTHORIZED, Problem, Read, Router
@@ -32,15 +31,6 @@ from tests.conftest import Postgres, database_of, delete_all_rows, local_client
 from tests.samples import STORE, new_order, new_product, new_store, problem
 
 needs_postgresql = pytest.mark.skipif(Postgres.url is None, reason="needs PostgreSQL")
-
-
-class Wish(StoreOut):
-    orders: list[OrderDetail]
-
-
-def test_list_within_a_list_is_refused() -> None:
-    with pytest.raises(TypeError, match="OrderDetail has a list"):
-        projection_of(Wish)
 
 
 def test_default_is_made_anew_for_each_row() -> None:

@@ -7,7 +7,6 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from sqlmodel import SQLModel
 
 from orders_api.models import (
-    Count,
     Coupon,
     CouponOut,
     In,
@@ -16,6 +15,7 @@ from orders_api.models import (
     ProductOut,
     Store,
     StoreOut,
+    WholeNumber,
 )
 
 
@@ -42,7 +42,7 @@ class ProductLine(ProductOut, In):
 
 class CouponLine(CouponOut, In):
     remaining_count: Annotated[
-        Count, pydantic.Field(default_factory=lambda line: line["init_count"])
+        WholeNumber, pydantic.Field(default_factory=lambda line: line["init_count"])
     ]
 
     @field_validator("remaining_count")

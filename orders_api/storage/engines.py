@@ -26,6 +26,7 @@ from orders_api.storage.stale_connections import find_stale_connection, mark_tri
 from orders_api.storage.statements import Executable, Statement
 
 Result = TypeVar("Result")
+Names = tuple[str, ...] | None
 
 
 class Database:
@@ -36,7 +37,7 @@ class Database:
         self.timeout = settings.database_timeout
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._anchor: sqlite3.Connection | None = None
-        self._statements: dict[Executable, Statement] = {}
+        self._statements: dict[tuple[Executable, Names], Statement] = {}
         self._listings: dict[Any, tuple[Statement, list[str]]] = {}
         # PostgreSQL's own form of parameters, which the driver sends as they are.
         dialect: Any = self.url.get_dialect()
@@ -118,11 +119,11 @@ class Database:
         await self.to_read.close_idle()
         await self.to_write.close_idle()
 
-    def statement(self, executable: Executable, names: tuple[str, ...] | None = None) -> Statement:
+    def statement(self, executable: Executable, names: Names = None) -> Statement:
         """Return the compiled form of an executable that is kept, such as those of `projection`."""
-        if executable not in self._statements:
-            self._statements[executable] = Statement(executable, self.dialect, names)
-        return self._statements[executable]
+        if (executable, names) not in self._statements:
+            self._statements[executable, names] = Statement(executable, self.dialect, names)
+        return self._statements[executable, names]
 
     def listing(
         self, schema: type[SQLModel], keyset: Keyset, conditions: Sequence[ColumnElement[bool]]

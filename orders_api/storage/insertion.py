@@ -1,4 +1,8 @@
-"""Objects of Out classes as rows: what an Out class names is what is inserted."""
+"""Objects of Out classes as rows: what an Out class names is what is inserted.
+
+Nested objects are there already: of those only the keys are taken. What the database makes (an
+increasing key, a server default, a computed column) is left to it where the object has None.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -6,12 +10,13 @@ from functools import cache, partial
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Insert, Table, bindparam, insert
+from sqlalchemy import Column, Insert, Table, bindparam, insert
 from sqlalchemy.orm import RelationshipProperty
 from sqlmodel import SQLModel
 
-from orders_api.storage.projection import projection_of
-from orders_api.storage.schemas import nested_members, table_of
+from orders_api.storage.schemas import Nested, members_of, table_of
+
+Rows = dict[tuple[Any, tuple[str, ...]], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -21,40 +26,89 @@ class Insertion:
     table: Any
     members: Mapping[str, Callable[[Any], Any]]
     inherited: Mapping[str, str]
-    """The columns that are the parent's, and its members that they are."""
+    """The columns that are the parent's, and which of its columns they are."""
 
     defaults: Mapping[str, Callable[[], Any]]
+    server_made: tuple[str, ...] = ()
+    """The columns that the database fills if there is no value."""
 
-    def row(self, one: Any, parent: Any = None) -> dict[str, Any]:
+    lists: tuple[Nested, ...] = ()
+
+    def row(self, one: Any, parent: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the row of an object; `parent` is the row of that in whose list it is."""
         values = {name: get(one) for name, get in self.members.items()}
-        for name, member in self.inherited.items():
-            values[name] = getattr(parent, member)
+        if parent:
+            for name, column in self.inherited.items():
+                values[name] = parent[column]
         for name, default in self.defaults.items():
             values[name] = default()
+        for name in self.server_made:
+            if values.get(name) is None:
+                values.pop(name, None)
         return values
 
 
 def rows_of(one: SQLModel) -> list[tuple[Any, list[dict[str, Any]]]]:
-    """Return the rows that an object consists of by their tables, its own table first."""
-    own = _insertion(type(one), None)
-    tables = [(own.table, [own.row(one)])]
-    for child in projection_of(type(one)).children:
-        insertion = _insertion(child.schema, child.relationship)
-        rows = [insertion.row(other, one) for other in getattr(one, child.name)]
-        tables.append((insertion.table, rows))
-    return tables
+    """Return the rows that an object consists of, by table and columns, its own row first."""
+    found: Rows = {}
+    _add_rows(found, _insertion(type(one)), one, None)
+    return [(table, rows) for (table, _), rows in found.items()]
+
+
+def _add_rows(
+    found: Rows, insertion: Insertion, one: Any, parent: Mapping[str, Any] | None
+) -> None:
+    row = insertion.row(one, parent)
+    found.setdefault((insertion.table, tuple(row)), []).append(row)
+    for nested in insertion.lists:
+        for item in getattr(one, nested.name) or ():
+            _add_rows(found, _insertion_of_item(nested), item, row)
 
 
 @cache
-def _insertion(schema: type[SQLModel], parent: RelationshipProperty[Any] | None) -> Insertion:
-    table = table_of(schema)
+def _insertion_of_item(nested: Nested) -> Insertion:
+    relationship = nested.relationship
+    if relationship.secondary is not None:  # a row of the link table
+        if nested.schema is None:
+            raise TypeError(f"{nested.name} has values of other rows: insert the links to those")
+        pairs = relationship.secondary_synchronize_pairs or ()
+        members = {str(b.key): attrgetter(str(a.key)) for a, b in pairs}
+        inherited = {str(b.key): str(a.key) for a, b in relationship.synchronize_pairs}
+        return Insertion(relationship.secondary, members, inherited, {})
+    if nested.schema:
+        return _insertion(nested.schema, relationship)
+    return _complete(relationship.mapper.class_, {nested.column: lambda value: value}, relationship)
+
+
+@cache
+def _insertion(
+    schema: type[SQLModel], parent: RelationshipProperty[Any] | None = None
+) -> Insertion:
+    table, own = table_of(schema), members_of(schema)
     members: dict[str, Callable[[Any], Any]] = {}
-    for name, _, is_list in nested_members(schema):
-        if not is_list:  # the foreign key is the nested object's key
-            pairs = table.__mapper__.relationships[name].local_remote_pairs
-            members |= {str(a.key): attrgetter(f"{name}.{b.key}") for a, b in pairs}
-    names = [column.key for column in table.__table__.columns]
-    members |= {name: attrgetter(name) for name in names if name in schema.model_fields}
+    for nested in own.nested:
+        if not nested.is_list:  # the foreign key is the nested object's key
+            for a, b in nested.relationship.local_remote_pairs or ():
+                members[str(a.key)] = partial(_key_of_nested, nested.name, str(b.key))
+    members |= {name: attrgetter(name) for name in own.columns}
+    lists = tuple(nested for nested in own.nested if nested.is_list)
+    return _complete(table, members, parent, lists)
+
+
+def _key_of_nested(name: str, key: str, one: Any) -> Any:
+    nested = getattr(one, name)
+    return None if nested is None else getattr(nested, key)
+
+
+def _complete(
+    table: Any,
+    members: Mapping[str, Callable[[Any], Any]],
+    parent: RelationshipProperty[Any] | None,
+    lists: tuple[Nested, ...] = (),
+) -> Insertion:
+    """Say where the columns of a table that no member gives get their values from."""
+    columns = [column for column in table.__table__.columns if column.computed is None]
+    names = [column.key for column in columns]
     inherited: dict[str, str] = {}
     if parent:  # its key, and what else there must be that no member gives
         inherited = {name: name for name in names if table.model_fields[name].is_required()}
@@ -65,12 +119,49 @@ def _insertion(schema: type[SQLModel], parent: RelationshipProperty[Any] | None)
         for name in names
         if name not in members and name not in inherited
     }
-    return Insertion(table.__table__, members, inherited, defaults)
+    return Insertion(
+        table.__table__,
+        {name: member for name, member in members.items() if name in names},
+        inherited,
+        defaults,
+        tuple(column.key for column in columns if _is_server_made(column)),
+        lists,
+    )
+
+
+def _is_server_made(column: Column[Any]) -> bool:
+    """Tell whether the database makes a value where none is inserted."""
+    return column.server_default is not None or column is column.table.autoincrement_column
+
+
+@cache
+def must_be_read_back(schema: type[SQLModel]) -> bool:
+    """Tell whether an Out class shows what is not known from the object that is inserted.
+
+    That is what the database makes, but for the object's own key, and the order of what is linked.
+    """
+    own = members_of(schema)
+    columns = [table_of(schema).__mapper__.column_attrs[name].columns[0] for name in own.columns]
+    return any(
+        not isinstance(column, Column) or column.server_default is not None for column in columns
+    ) or any(
+        nested.schema is None
+        or (nested.is_list and nested.relationship.secondary is not None)
+        or (nested.is_list and _shows_key_made_by_server(nested.schema))
+        or must_be_read_back(nested.schema)
+        for nested in own.nested
+    )
+
+
+def _shows_key_made_by_server(schema: type[SQLModel]) -> bool:
+    column = table_of(schema).__table__.autoincrement_column
+    return column is not None and column.key in members_of(schema).columns
 
 
 @cache
 def insert_of(table: Table) -> Insert:
-    return insert(table)
+    """Insert rows with these columns, and answer nothing."""
+    return insert(table).inline()
 
 
 @cache

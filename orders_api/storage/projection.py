@@ -1,21 +1,22 @@
 """Out classes as queries: what an Out class names is what is read.
 
-A member that is a column is selected, a nested Out class is joined, and the lists of nested
-objects come in the same statement, as rows of their own.
+A member that is a column is selected, a nested Out class is joined, and the lists come in the same
+statement, as rows of their own, whether they are in the object itself, in a nested object or in the
+items of another list.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from sqlalchemy import (
-    BindParameter,
-    Column,
     ColumnElement,
     CompoundSelect,
     FromClause,
     Select,
+    and_,
     bindparam,
     cast,
     func,
@@ -24,41 +25,34 @@ from sqlalchemy import (
     select,
     union_all,
 )
-from sqlalchemy.orm import RelationshipProperty
-from sqlalchemy.sql.visitors import iterate, replacement_traverse
+from sqlalchemy.types import NullType
 from sqlmodel import SQLModel
 
+from orders_api.storage.relationships import columns_in, moved, steps_of
 from orders_api.storage.row_mapper import ResultProcessors, Row, RowFactory, RowMapper
-from orders_api.storage.schemas import nested_members, table_of
+from orders_api.storage.schemas import table_of
+from orders_api.storage.selection import NestedList, key_of, lists_of, read_columns
 
+Getter = Callable[[Any], Any]
 Query = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class NestedList:
-    """A list of nested objects."""
-
-    name: str
-    schema: type[SQLModel]
-    projection: "Projection"
-    relationship: RelationshipProperty[Any]
 
 
 @dataclass(frozen=True)
 class Projection:
     """How to read the objects of an Out class.
 
-    With lists of children, each row is either a parent or a child. It has the number of the list
-    (0 for a parent), its place in that list, the parent's key, then the columns of a parent and
-    those of each list, which are empty but for its own.
+    With lists, each row is either an object or an item of a list. It has the number of the list
+    (0 for an object), its place in that list, the object's key, then the columns of an object and
+    those of each list. They are NULL but for the row's own and, in an item of a list within a list,
+    the keys of the items around it.
     """
 
     key: Any
     names: tuple[str, ...]
     columns: tuple[ColumnElement[Any], ...]
     source: FromClause
-    mapper: "RowMapper"
-    children: tuple[NestedList, ...] = ()
+    mapper: RowMapper
+    lists: tuple[NestedList, ...] = ()
     factories: dict[ResultProcessors, list[RowFactory]] = field(default_factory=dict, compare=False)
 
     def select(
@@ -80,7 +74,7 @@ class Projection:
         source, move = self._search(conditions)
         labels = [f"c{i}" for i in range(len(self.columns))]
         # Without conditions PostgreSQL goes along an index, and joins no more than the page.
-        if not self.children and (limit is None or not conditions or self.source is source):
+        if not self.lists and (limit is None or not conditions or self.source is source):
             query = select(*_labelled(self.columns, labels)).select_from(self.source)
             query = query.where(*conditions).limit(limit)
             return query.order_by(*in_order(own.c[name] for name in order))
@@ -89,41 +83,58 @@ class Projection:
         found = select(*own.c).select_from(source).where(*map(move, conditions)).limit(limit)
         found = found.order_by(*in_order(move(own.c[name]) for name in order))
         parents = found.cte("parents")
-        columns, source, _ = _select(self.mapper.schema, parents, parents, 0)
-        if not self.children:
+        columns, source, _ = read_columns(self.mapper.schema, parents, parents, 0)
+        if not self.lists:
             query = select(*_labelled(columns, labels)).select_from(source)
             return query.order_by(*in_order(parents.c[name] for name in order))
         key = parents.c[self.key.key]
-        lists = [child.projection.columns for child in self.children]
         parts = [
             select(
                 literal_column("0").label("list"),
                 literal_column("0").label("place"),
                 key.label("key"),
                 *_labelled(columns, labels),
-                *(_nothing(column) for columns in lists for column in columns),
+                *(_nothing(column) for one in self.lists for column in one.columns),
             ).select_from(source)
         ]
-        for number, child in enumerate(self.children, 1):
-            ((_, foreign_key),) = child.relationship.local_remote_pairs or ()
-            place = func.row_number().over(order_by=child.relationship.order_by or ())
-            parts.append(
-                select(
-                    literal_column(str(number)),
-                    place,
-                    key,
-                    *map(_nothing, self.columns),
-                    *(
-                        column if mine == number else _nothing(column)
-                        for mine, columns in enumerate(lists, 1)
-                        for column in columns
-                    ),
-                ).select_from(child.projection.source.join(parents, foreign_key == key))
-            )
+        parts += [self._select_list(number, parents) for number in range(1, len(self.lists) + 1)]
         sorted_by = in_order(literal_column(labels[self.names.index(name)]) for name in order)
         return union_all(*parts).order_by(
             literal_column("list"), *sorted_by, literal_column("place")
         )
+
+    def _select_list(self, number: int, parents: FromClause) -> Select[*tuple[Any, ...]]:
+        """Select the rows of a list of these parents."""
+        own = self.lists[number - 1]
+        columns: list[ColumnElement[Any]] = [
+            parents.c[self.key.key],
+            *map(_nothing, self.columns),
+            *(_nothing(column) for one in self.lists for column in one.columns),
+        ]
+
+        def put(start: int, values: Sequence[ColumnElement[Any]]) -> None:
+            columns[start - 2 : start - 2 + len(values)] = values  # two more come in front
+
+        source = target = parents
+        order_by: list[ColumnElement[Any]] = []
+        for depth, hop in enumerate(own.hops, 1):
+            above = target
+            tables: dict[FromClause, FromClause] = {}
+            for target, on in steps_of(hop.relationship, above):
+                source = source.join(target, on)
+                tables[target.element] = target  # type: ignore[attr-defined]  # an alias
+            order_by = [moved(c, tables) for c in hop.relationship.order_by or ()]
+            for one in self.lists:
+                if one.hops == own.hops[:depth] and one.keys:
+                    put(one.keys.start, key_of(target))
+        last = own.hops[-1]
+        if last.schema:
+            values, source, _ = read_columns(last.schema, target, source, 0)
+        else:
+            values = [target.c[last.column]]
+        put(own.start, values)
+        place = func.row_number().over(order_by=order_by)
+        return select(literal_column(str(number)), place, *columns).select_from(source)
 
     def _search(
         self, conditions: Iterable[ColumnElement[bool]]
@@ -134,22 +145,22 @@ class Projection:
         columns stands for them, so that an index can have all that is looked for.
         """
         own = searched = source = self.key.table
-        tables = {part.table for c in conditions for part in iterate(c) if isinstance(part, Column)}
+        tables = {column.table for condition in conditions for column in columns_in(condition)}
         for relationship in table_of(self.mapper.schema).__mapper__.relationships:
             if relationship.uselist and relationship.target in tables:
-                ((key, foreign_key),) = relationship.local_remote_pairs
-                searched = relationship.target
-                source = searched.join(own, foreign_key == key)
-
-        def replace(element: Any, **_: Any) -> Any:
-            if isinstance(element, Column) and element.table is own:
-                return searched.c.get(element.key)
-            # A value is found by the parameter that it came with.
-            return element if isinstance(element, BindParameter) else None
+                searched = source = relationship.target
+                if relationship.secondary is not None:
+                    link = relationship.secondary
+                    pairs = relationship.secondary_synchronize_pairs
+                    source = source.join(link, and_(*(a == b for a, b in pairs)))
+                    pairs = relationship.synchronize_pairs
+                    searched = own
+                else:
+                    pairs = relationship.local_remote_pairs
+                source = source.join(own, and_(*(b == a for a, b in pairs)))
 
         def move(part: ColumnElement[Any]) -> ColumnElement[Any]:
-            moved: ColumnElement[Any] = replacement_traverse(part, {}, replace)
-            return moved
+            return part if searched is own else moved(part, {own: searched})
 
         return source, move
 
@@ -160,21 +171,44 @@ class Projection:
         the rows; None where they are Python's already, and empty if all are.
         """
         if processors not in self.factories:
-            mappers = [self.mapper, *(child.projection.mapper for child in self.children)]
-            self.factories[processors] = [mapper.factory(processors) for mapper in mappers]
+            makers: list[RowMapper | NestedList] = [self.mapper, *self.lists]
+            self.factories[processors] = [maker.factory(processors) for maker in makers]
         factories = self.factories[processors]
         factory = factories[0]
-        if not self.children:
+        if not self.lists:
             return [factory(row) for row in rows]
         found: dict[Any, Any] = {}
+        items: list[dict[Any, Any]] = [found, *({} for _ in self.lists)]
         for row in rows:
             number = row[0]
             if number == 0:
                 found[row[2]] = factory(row)
-            else:
-                children = found[row[2]].__dict__[self.children[number - 1].name]
-                children.append(factories[number](row))
+                continue
+            holder, key_of_holder, list_of, key = self.places[number - 1]
+            item = factories[number](row)
+            list_of(items[holder][key_of_holder(row)]).append(item)
+            if key:
+                items[number][key(row)] = item
         return list(found.values())
+
+    @cached_property
+    def places(self) -> list[tuple[int, Getter, Getter, Getter | None]]:
+        """The holder of each list, and functions: its key in a row, the list in it, the item's key.
+
+        An item is known by the keys of all that it is in: a tag may be in many products.
+        """
+        keys: list[list[int]] = [[2]]
+        for one in self.lists:
+            keys.append([*keys[one.holder], *one.keys])
+        return [
+            (
+                one.holder,
+                itemgetter(*keys[one.holder]),
+                attrgetter(one.path),
+                itemgetter(*keys[number]) if one.keys else None,
+            )
+            for number, one in enumerate(self.lists, 1)
+        ]
 
 
 def _labelled(columns: Iterable[Any], labels: Iterable[str]) -> list[ColumnElement[Any]]:
@@ -182,21 +216,32 @@ def _labelled(columns: Iterable[Any], labels: Iterable[str]) -> list[ColumnEleme
 
 
 def _nothing(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return cast(null(), column.type)
+    return null() if isinstance(column.type, NullType) else cast(null(), column.type)
 
 
 @cache
 def projection_of(schema: type[SQLModel]) -> Projection:
-    relationships = table_of(schema).__mapper__.relationships
-    lists = [(name, nested) for name, nested, is_list in nested_members(schema) if is_list]
-    projection = _plan(schema, 3 if lists else 0)
-    start = 3 + len(projection.columns)
-    children = []
-    for name, nested in lists:
-        child = NestedList(name, nested, _plan(_listless(nested), start), relationships[name])
-        children.append(child)
-        start += len(child.projection.columns)
-    return replace(projection, children=tuple(children))
+    """Plan to read the objects of an Out class; TypeError if it has a member that nothing backs."""
+    table = table_of(schema).__table__
+    found = list(lists_of(schema))
+    start = 3 if found else 0
+    columns, source, mapper = read_columns(schema, table, table, start)
+    names = tuple(name for name, place in mapper.members.items() if isinstance(place, int))
+    start += len(columns)
+    lists = []
+    for number, (holder, path, hops) in enumerate(found, 1):
+        nested = hops[-1]
+        target = nested.relationship.target
+        if nested.schema:
+            items, _, items_mapper = read_columns(nested.schema, target, target, start)
+        else:
+            items, items_mapper = [target.c[nested.column]], None
+        keys = key_of(target) if any(other == number for other, _, _ in found) else []
+        places = range(start + len(items), start + len(items) + len(keys))
+        lists.append(NestedList(holder, path, hops, (*items, *keys), items_mapper, start, places))
+        start = places.stop
+    (key,) = table.primary_key
+    return Projection(key, names, tuple(columns), source, mapper, tuple(lists))
 
 
 @cache
@@ -213,41 +258,3 @@ def by_keys(schema: type[SQLModel], count: int) -> Query:
     return projection.select(
         projection.key.in_([bindparam(f"key_{i}", type_=projection.key.type) for i in range(count)])
     )
-
-
-def _listless(schema: type[SQLModel]) -> type[SQLModel]:
-    if any(is_list for _, _, is_list in nested_members(schema)):
-        raise TypeError(f"{schema.__name__} has a list, so it cannot be nested in another class")
-    return schema
-
-
-def _plan(schema: type[SQLModel], start: int) -> Projection:
-    """Plan to read an Out class but for its lists, from rows in which it begins at `start`."""
-    table = table_of(schema).__table__
-    columns, source, mapper = _select(schema, table, table, start)
-    names = tuple(name for name, place in mapper.members.items() if isinstance(place, int))
-    return Projection(next(iter(table.primary_key)), names, tuple(columns), source, mapper)
-
-
-def _select(
-    schema: type[SQLModel], own: FromClause, source: FromClause, start: int
-) -> tuple[list[ColumnElement[Any]], FromClause, RowMapper]:
-    """Return the columns of an Out class, what they are selected from, and how to make it of them.
-
-    `own` is its table, which stands in `source` already. Its columns come first, then those of
-    the nested classes.
-    """
-    relationships = table_of(schema).__mapper__.relationships
-    names = [name for name in schema.model_fields if name in own.c]
-    columns: list[ColumnElement[Any]] = [own.c[name] for name in names]
-    # In the order of the class, in which members are shown.
-    members: dict[str, int | RowMapper | None] = dict.fromkeys(schema.model_fields)
-    members |= {name: place for place, name in enumerate(names, start)}
-    for name, other, is_list in nested_members(schema):
-        if not is_list:
-            target = table_of(_listless(other)).__table__.alias()
-            pairs = relationships[name].local_remote_pairs
-            source = source.join(target, *(own.c[a.key] == target.c[b.key] for a, b in pairs))
-            more, source, members[name] = _select(other, target, source, start + len(columns))
-            columns += more
-    return columns, source, RowMapper(schema, members)

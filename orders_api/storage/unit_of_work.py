@@ -16,6 +16,7 @@ from orders_api.storage.insertion import (
     insert_and_tell_key,
     insert_of,
     insert_together,
+    must_be_read_back,
     rows_of,
     values_together,
 )
@@ -115,21 +116,33 @@ class UnitOfWork(AsyncSession):
         )
         return {getattr(one, projection.key.key): one for one in objects}
 
-    async def insert(self, one: SQLModel) -> None:
-        """Insert the rows of an object, which has its key afterwards, if the database makes it."""
+    async def insert(self, one: Schema) -> Schema:
+        """Insert the rows of an object, and return it with all that its Out class shows."""
         connection, compiled = await self.pooled_connection(), self.database.statement
-        key = projection_of(type(one)).key
-        tables = [(table, rows) for table, rows in rows_of(one) if rows]
+        schema = type(one)
+        key = projection_of(schema).key
+        tables = rows_of(one)
         if getattr(one, key.key) is None:  # the database makes it
-            ((table, (values,)),) = tables
-            del values[key.key]
+            table, (values,) = tables[0]
             statement = compiled(insert_and_tell_key(table), tuple(values))
             ((made,),) = await connection.values(statement, values)
             setattr(one, key.key, made)
-        elif self.database.is_sqlite or any(len(rows) > MAX_TOGETHER for _, rows in tables):
+            tables = rows_of(one)[1:]
+        if self.database.is_sqlite or any(len(rows) > MAX_TOGETHER for _, rows in tables):
             for table, rows in tables:
-                await connection.run(compiled(insert_of(table)), *rows)
-        else:
+                await connection.run(compiled(insert_of(table), tuple(rows[0])), *rows)
+        elif tables:
             form = tuple((table, tuple(rows[0]), len(rows)) for table, rows in tables)
             values = values_together(rows for _, rows in tables)
             await connection.run(compiled(insert_together(form)), values)
+        return await self.read_back(schema, one) if must_be_read_back(schema) else one
+
+    async def read_back(self, schema: type[Schema], row: SQLModel) -> Schema:
+        """Write what was changed, and return a row as its Out class shows it from now on.
+
+        It is needed after a change if the class shows what the database computes or counts, or a
+        list that was changed.
+        """
+        await self.flush()
+        key = getattr(row, projection_of(schema).key.key)
+        return (await self.get_many(schema, [key]))[key]

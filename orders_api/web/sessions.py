@@ -12,7 +12,7 @@ from orders_api.problems import Problem
 from orders_api.storage.engines import Database
 from orders_api.storage.keyset import Keyset
 from orders_api.storage.projection import by_key, projection_of
-from orders_api.storage.schemas import loader_options, table_of
+from orders_api.storage.schemas import loader_options, out_class_of, table_of
 from orders_api.storage.statements import Statement, Values
 from orders_api.storage.unit_of_work import AfterBegin, UnitOfWork
 from orders_api.web.etags import check_if_match, etag
@@ -81,7 +81,7 @@ class Writer(UnitOfWork):
         It comes with all that `schema` names (by default the table's own Out class), which is
         what a client sees of it: 412 if the `If-Match` header names another state.
         """
-        schema = schema or table.__bases__[0]
+        schema = schema or out_class_of(table)
         lock = {"of": table, "key_share": True}
         row = await self.get(table, key, options=loader_options(schema), with_for_update=lock)
         if row is None:
@@ -94,7 +94,7 @@ class Writer(UnitOfWork):
 
     async def create(self, one: Schema) -> Schema:
         """Insert the rows of an object, and say in the Location header where it is from now on."""
-        await self.insert(one)
+        one = await self.insert(one)
         key = projection_of(type(one)).key
         path = quote(self.request.scope["path"].rstrip("/"))
         location = f"{path}/{quote(str(getattr(one, key.key)), safe='')}"

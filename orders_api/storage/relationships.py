@@ -1,0 +1,58 @@
+"""Relationships as joins: what is related is found by equal keys, through a link table or not."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import BindParameter, Column, ColumnElement, FromClause, SelectBase, and_
+from sqlalchemy.orm import RelationshipProperty
+from sqlalchemy.sql.visitors import ExternallyTraversible, replacement_traverse
+
+Step = tuple[FromClause, ColumnElement[bool]]
+
+
+def steps_of(relationship: RelationshipProperty[Any], own: FromClause) -> list[Step]:
+    """Return the tables on the way to what is related, a link table first, and how to join each."""
+
+    def on(left: FromClause, pairs: Any, right: FromClause) -> ColumnElement[bool]:
+        return and_(*(left.c[a.key] == right.c[b.key] for a, b in pairs))
+
+    target = relationship.target.alias()
+    if relationship.secondary is None:
+        return [(target, on(own, relationship.local_remote_pairs, target))]
+    link = relationship.secondary.alias()
+    to_target = [(b, a) for a, b in relationship.secondary_synchronize_pairs or ()]
+    return [
+        (link, on(own, relationship.synchronize_pairs, link)),
+        (target, on(link, to_target, target)),
+    ]
+
+
+def check_join(where: str, relationship: RelationshipProperty[Any]) -> None:
+    """Refuse a join that asks for more than equal keys, which is all that is read by."""
+    pairs = relationship.local_remote_pairs or ()
+    joins = [
+        join for join in (relationship.primaryjoin, relationship.secondaryjoin) if join is not None
+    ]
+    if sum(len(getattr(join, "clauses", [join])) for join in joins) != len(pairs):
+        raise TypeError(f"{where}: its relationship must join by equal keys alone")
+
+
+def columns_in(condition: ExternallyTraversible) -> Iterator[Column[Any]]:
+    """Return the columns that a condition names itself, and not in a query within it."""
+    if isinstance(condition, Column):
+        yield condition
+    for part in condition.get_children():
+        if not isinstance(part, SelectBase):
+            yield from columns_in(part)
+
+
+def moved(part: Any, tables: Mapping[FromClause, FromClause]) -> Any:
+    """Replace the columns of tables by those of what stands for them."""
+
+    def replacement(element: Any, **_: Any) -> Any:
+        if isinstance(element, Column) and element.table in tables:
+            return tables[element.table].c.get(element.key)
+        # A value is found by the parameter that it came with.
+        return element if isinstance(element, BindParameter) else None
+
+    return replacement_traverse(part, {}, replacement)
