@@ -13,10 +13,11 @@ from fastapi.routing import iter_route_contexts
 from fastapi_offline import FastAPIOffline
 from starlette.routing import Route
 
-from orders_api.logs import log, start_logging, watch_statements
+from orders_api.logs import StatementLog, log, start_logging
 from orders_api.routes import routers, service
 from orders_api.settings import Settings
 from orders_api.storage.engines import Database
+from orders_api.storage.observers import observe_statements
 from orders_api.web.error_handlers import add_error_handlers
 from orders_api.web.middleware import RequestContext
 from orders_api.web.openapi import complete_document
@@ -44,8 +45,9 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.fixed_paths = {path for path in paths if "{" not in path}
         app.state.hashing_slots = hashing_slots()
         app.state.database = database = Database(settings)
+        statement_log = StatementLog(settings.slow_statement_ms)
         for engine in {database.reader.sync_engine, database.writer.sync_engine}:
-            watch_statements(engine, settings.slow_statement_ms)
+            observe_statements(engine, statement_log.before, statement_log.after)
         await prepare(database)
         yield
         await database.dispose()

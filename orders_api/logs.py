@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection
 from starlette.types import Scope
 from uvicorn.config import LOGGING_CONFIG
 
@@ -109,20 +109,21 @@ def log_request(scope: Scope, status: int, seconds: float) -> None:
 # --- Statements ---------------------------------------------------------------------------
 
 
-def watch_statements(engine: Engine, slow_ms: int) -> None:
-    """Count an engine's statements for the requests that send them, and log the slow ones."""
+class StatementLog:
+    """Counts statements for the requests that send them, and logs the slow ones."""
 
-    @event.listens_for(engine, "before_cursor_execute")
-    def start(connection: Connection, _cursor: object, sql: str, *_: object) -> None:
+    def __init__(self, slow_ms: int) -> None:
+        self.slow_ms = slow_ms
+
+    def before(self, connection: Connection, sql: str) -> None:
         connection.info["started"] = time.perf_counter()
         state = request_state.get(None)
         if state and not sql.startswith("BEGIN"):  # implicit on PostgreSQL, a statement on SQLite
             state["statements"] += 1
 
-    @event.listens_for(engine, "after_cursor_execute")
-    def end(connection: Connection, _cursor: object, sql: str, *_: object) -> None:
+    def after(self, connection: Connection, sql: str) -> None:
         seconds = time.perf_counter() - connection.info["started"]
-        if seconds * 1000 >= slow_ms:
+        if seconds * 1000 >= self.slow_ms:
             log_slow(sql, seconds)
 
 

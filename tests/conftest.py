@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
-from sqlalchemy import Engine, event, literal, select, union_all
+from sqlalchemy import Connection, Engine, literal, select, union_all
 from sqlalchemy.pool import QueuePool
 from sqlmodel import SQLModel
 
@@ -30,11 +30,15 @@ from orders_api.app import create_app
 from orders_api.settings import Settings
 from orders_api.storage.engines import Database
 from orders_api.storage.migrations import migrate
+from orders_api.storage.observers import observe_statements
 from orders_api.web import passwords
 from tests.postgres import WORKER, Postgres as Postgres, wait_for_postgres
 
 ROOT = Path(__file__).parent.parent
 DEFAULT = "not slow and not drill"
+needs_shortcuts = pytest.mark.skipif(
+    os.environ.get("SHORTCUTS", "").lower() == "false", reason="is about the shortcuts themselves"
+)
 MAX_WORKERS = 8  # each takes 250 MB, and seconds to start
 
 
@@ -50,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     passwords.password_hash = PasswordHash(
         [Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)]
     )
-    event.listen(Engine, "before_cursor_execute", record_statement)
+    observe_statements(Engine, before=record_statement)
     if WORKER is None:
         wait_for_postgres()
         Postgres.migrate()
@@ -130,7 +134,7 @@ def shown(body: bytes) -> str:
     return f"{text[:2000]}{'…' if len(text) > 2000 else ''}\n" if text else ""
 
 
-def record_statement(_connection: Any, _cursor: Any, text: str, *_: Any) -> None:
+def record_statement(_: Connection, text: str) -> None:
     sent.append(" ".join(text.split()))
 
 
@@ -242,7 +246,7 @@ class Statements:
 
     texts: list[str] = field(default_factory=list)
 
-    def record(self, _connection: Any, _cursor: Any, text: str, *_: Any) -> None:
+    def record(self, _: Connection, text: str) -> None:
         if not text.startswith("BEGIN"):  # implicit on PostgreSQL, a statement on SQLite
             self.texts.append(text)
 
@@ -256,8 +260,7 @@ def statements(client: TestClient) -> Iterator[Statements]:
     recorded = Statements()
     database = database_of(client)
     engines = {database.reader.sync_engine, database.writer.sync_engine}
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", recorded.record)
+    stops = [observe_statements(engine, before=recorded.record) for engine in engines]
     yield recorded
-    for engine in engines:
-        event.remove(engine, "before_cursor_execute", recorded.record)
+    for stop in stops:
+        stop()

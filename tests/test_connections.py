@@ -18,7 +18,6 @@ from sqlmodel import select
 
 from orders_api.app import create_app
 from orders_api.settings import Settings
-from orders_api.storage.postgresql import PostgresConnection
 from tests.conftest import database_of, local_client
 from tests.samples import (
     STORE,
@@ -174,10 +173,10 @@ def test_commit_is_never_repeated(
     client: TestClient, postgresql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody knows whether it has happened when the connection ends during it."""
-    commit = PostgresConnection.commit
+    commit = psycopg.AsyncConnection.commit
     commits = 0
 
-    async def commit_and_lose(self: PostgresConnection) -> None:
+    async def commit_and_lose(self: psycopg.AsyncConnection) -> None:
         nonlocal commits
         commits += 1
         await commit(self)
@@ -186,7 +185,7 @@ def test_commit_is_never_repeated(
 
     warm_up(client)
     with monkeypatch.context() as patch:
-        patch.setattr(PostgresConnection, "commit", commit_and_lose)
+        patch.setattr(psycopg.AsyncConnection, "commit", commit_and_lose)
         problem(client.post("/stores", json=STORE), 503, "unavailable")
     assert commits == 1
     assert len(client.get("/stores").json()) == 1

@@ -23,7 +23,7 @@ from orders_api.routes import coupons, orders, products, stores, todos
 from orders_api.storage.engines import Database
 from orders_api.storage.postgresql import PostgresConnection
 from orders_api.web import Page
-from tests.conftest import database_of, delete_all_rows
+from tests.conftest import database_of, delete_all_rows, needs_shortcuts
 from tests.samples import STORE
 from tests.test_paging import LINK
 
@@ -252,6 +252,7 @@ def work(
         yield filled
 
 
+@needs_shortcuts  # the work is counted where they send statements
 @pytest.mark.parametrize("path", LISTS)
 def test_page_takes_little_work_however_deep_it_is(
     running_client: TestClient, work: Work, path: str

@@ -14,23 +14,40 @@ import pytest
 from fastapi import Depends, FastAPI, Header
 from fastapi.testclient import TestClient
 from opentelemetry import trace
+from psycopg.pq import TransactionStatus
 from sqlalchemy import event
 from starlette.types import Message
 
 from orders_api.app import create_app
 from orders_api.models import OrderDetail, OrderOut
 from orders_api.settings import Settings
-from orders_api.storage import engines
+from orders_api.storage import engines, private_names
 from orders_api.storage.insertion import Insertion
 from orders_api.storage.migrations import migrate
-from orders_api.storage.postgresql import PostgresConnection
 from orders_api.storage.schemas import table_of
 from orders_api.storage.statements import Statement
 from orders_api.web import UNAUTHORIZED, Problem, Read, Router
-from tests.conftest import Postgres, database_of, delete_all_rows, local_client
+from tests.conftest import (
+    Postgres,
+    database_of,
+    delete_all_rows,
+    local_client,
+    needs_shortcuts,
+)
 from tests.samples import STORE, new_order, new_product, new_store, problem
 
 needs_postgresql = pytest.mark.skipif(Postgres.url is None, reason="needs PostgreSQL")
+
+
+def test_ordinary_way_is_taken_where_a_library_lacks_a_private_name(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for database in ("sqlite", "postgresql"):
+        monkeypatch.setitem(private_names.PRIVATE_NAMES, database, ["sqlalchemy:_gone"])
+    with local_client(create_app(Settings(database_url=database_url, shortcuts=True))) as client:
+        assert not database_of(client).shortcuts
+        assert client.get("/stores").json() == []
+    assert len([line for line in caplog.messages if "sqlalchemy:_gone" in line]) == 1
 
 
 def test_default_is_made_anew_for_each_row() -> None:
@@ -42,6 +59,7 @@ def test_out_class_finds_its_table() -> None:
     assert table_of(OrderOut) is table_of(OrderDetail)
 
 
+@needs_shortcuts
 @pytest.mark.usefixtures("client")  # which cleans up
 def test_filter_is_compiled_once_for_all_its_values(
     database_url: str, monkeypatch: pytest.MonkeyPatch
@@ -110,7 +128,11 @@ def test_transaction_has_ended_when_its_request_has(
     pool = database_of(client).to_write
     assert client.portal is not None
     link = client.portal.call(pool.acquire)
-    is_in_transaction = link.connection.in_transaction() or link.driver.in_transaction
+    if link.is_sqlite:
+        is_in_transaction = link.driver.in_transaction
+    else:
+        is_in_transaction = link.driver.info.transaction_status != TransactionStatus.IDLE
+    is_in_transaction |= link.connection.in_transaction()
     client.portal.call(pool.release, link)
     assert not is_in_transaction
 
@@ -121,7 +143,7 @@ def test_commit_that_fails_leaves_a_connection_that_works(
 ) -> None:
     is_sqlite = database_url.startswith("sqlite")
     url = f"sqlite:///{tmp_path / 'orders.db'}" if is_sqlite else database_url
-    driver: Any = aiosqlite.Connection if is_sqlite else PostgresConnection
+    driver: Any = aiosqlite.Connection if is_sqlite else psycopg.AsyncConnection
     failure = sqlite3.OperationalError if is_sqlite else psycopg.OperationalError
     settings = Settings(database_url=url)
     migrate(settings.url)

@@ -9,7 +9,7 @@ import re
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.conftest import ROOT, Statements
+from tests.conftest import ROOT, Statements, needs_shortcuts
 from tests.samples import Json, new_coupon, new_order, new_product
 
 # Each makes another form of statement: by how an object is shown, or by how it is looked for.
@@ -50,6 +50,7 @@ def made(client: TestClient) -> dict[str, str]:
     return made | {"cursor": link.partition("after=")[2]}
 
 
+@needs_shortcuts  # or parameters look otherwise on PostgreSQL
 def test_statements_are_those_that_were_reviewed(
     client: TestClient, database_url: str, made: dict[str, str], statements: Statements
 ) -> None:

@@ -1,16 +1,26 @@
-"""Statements that the database's driver runs itself.
+"""A connection, and the two ways on which it runs a statement.
 
-Pool, transactions, types and errors are SQLAlchemy's.
+The ordinary way is `Connection.execute` of SQLAlchemy. The shortcut has the database's driver run
+what SQLAlchemy compiled once. It is taken unless a setting turns it off, the driver's connection
+is not made for it, or somebody listens to SQLAlchemy's events who needs a cursor or a context.
+Who asks for a statement cannot tell one way from the other:
+
+- The values, the rows and the errors are the same, and so is the transaction: both ways may be
+  taken in one, in any order.
+- A failed statement leaves the connection as it is, for the transaction to be rolled back. One
+  that broke the connection, or was interrupted, invalidates it; the pool closes it then.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import PendingRollbackError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.util import greenlet_spawn
 
+from orders_api.storage.observers import has_other_listeners
 from orders_api.storage.row_mapper import ResultProcessors, Row
+from orders_api.storage.stale_connections import examine, handle_error
 from orders_api.storage.statements import Statement, Values
 
 Result = TypeVar("Result")
@@ -19,27 +29,31 @@ Result = TypeVar("Result")
 class PooledConnection:
     """A connection of SQLAlchemy's, and the driver's own beneath it."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, shortcuts: bool = False) -> None:
         self.connection = connection
         driver: Any = connection.connection.driver_connection
         self.driver = driver
         self.is_sqlite = connection.dialect.name == "sqlite"
+        self._shortcuts = shortcuts
 
     async def rows(
         self, statement: Statement, values: Values
     ) -> tuple[Iterable[Row], ResultProcessors]:
-        """Run a statement that answers with rows, and give them and how to process their values."""
-        bind_values = statement.bind_values(values)
+        """Run a statement that answers with rows; return them and how to process their values."""
+        if not self._takes_shortcut():
+            return await greenlet_spawn(self._execute, statement, values), ()
+        compiled = statement.compiled
+        bind_values = compiled.bind_values(values)
         if self.is_sqlite:
             rows = await self._run(
-                statement, self.driver.execute_fetchall, statement.text, bind_values
+                compiled.text, self.driver.execute_fetchall, compiled.text, bind_values
             )
-            return rows, statement.processors(statement.unknown_types)
-        rows = await self._run(statement, self.driver.fetch, statement.encoded, bind_values)
-        return rows, statement.processors(self.driver.column_types())
+            return rows, compiled.processors(compiled.unknown_types)
+        rows = await self._run(compiled.text, self.driver.fetch, compiled.encoded, bind_values)
+        return rows, compiled.processors(self.driver.column_types())
 
     async def values(self, statement: Statement, values: Values) -> list[tuple[Any, ...]]:
-        """Run a statement, and give its rows of values as Python's."""
+        """Run a statement, and return its rows of values as Python's."""
         rows, processors = await self.rows(statement, values)
         return [
             tuple(process(v) if process else v for v, process in zip(row, processors, strict=True))
@@ -50,13 +64,20 @@ class PooledConnection:
 
     async def run(self, statement: Statement, *rows: Values) -> None:
         """Run a statement that answers with nothing, once for each of these rows of values."""
-        bind_values = [statement.bind_values(row) for row in rows]
+        if not self._takes_shortcut():
+            values = rows[0] if len(rows) == 1 else rows
+            await greenlet_spawn(self.connection.execute, statement.executable, values)
+            return
+        compiled = statement.compiled
+        bind_values = [compiled.bind_values(row) for row in rows]
         if self.is_sqlite:
-            await self._run(statement, self.driver.executemany, statement.text, bind_values)
+            await self._run(compiled.text, self.driver.executemany, compiled.text, bind_values)
         elif len(bind_values) == 1:
-            await self._run(statement, self.driver.fetch, statement.encoded, bind_values[0])
+            await self._run(compiled.text, self.driver.fetch, compiled.encoded, bind_values[0])
         else:
-            await self._run(statement, self.driver.run_many, statement.encoded, bind_values)
+            await self._run(compiled.text, self.driver.run_many, compiled.encoded, bind_values)
+
+    # --- Transactions ---------------------------------------------------------------------
 
     async def begin(self) -> None:
         """Begin a transaction; PostgreSQL does so with its first statement."""
@@ -64,16 +85,13 @@ class PooledConnection:
             await greenlet_spawn(self.connection.begin)
 
     async def commit(self) -> None:
-        if not self.is_sqlite and self.driver.is_aborted:
+        if not self.is_sqlite and self.driver.info.transaction_status.name == "INERROR":
             # PostgreSQL would answer COMMIT with ROLLBACK, and psycopg raise nothing.
             raise PendingRollbackError("A statement of the transaction has failed")
         if self.connection.in_transaction():
             await greenlet_spawn(self.connection.commit)
-            return
-        try:
-            await self.driver.commit()
-        except BaseException as error:
-            await self._fail(error, "COMMIT")
+        else:
+            await self._translate_errors("COMMIT", self.driver.commit)
 
     async def rollback(self) -> None:
         """Undo what was not committed, whether SQLAlchemy knows of it or not."""
@@ -88,33 +106,61 @@ class PooledConnection:
 
         await greenlet_spawn(rollback)
 
+    # --- The ordinary way -----------------------------------------------------------------
+
+    def _takes_shortcut(self) -> bool:
+        return self._shortcuts and not has_other_listeners(self.connection, handle_error)
+
+    def _execute(self, statement: Statement, values: Values) -> Iterable[Row]:
+        return self.connection.execute(statement.executable, values).all()
+
+    # --- The shortcut ---------------------------------------------------------------------
+
     async def _run(
-        self, statement: Statement, run: Callable[..., Awaitable[Result]], *bind_values: Any
+        self, text: str, run: Callable[..., Awaitable[Result]], *arguments: Any
     ) -> Result:
-        events = self.connection.engine.dispatch  # those who listen hear of this statement too
-        told = self.connection, None, statement.text, None, None, False
-        for listener in events.before_cursor_execute:
-            listener(*told)
-        try:
-            result = await run(*bind_values)
-        except BaseException as error:
-            await self._fail(error, statement.text)
-        for listener in events.after_cursor_execute:
-            listener(*told)
+        events = self.connection.dispatch
+        for observer in events.before_cursor_execute:
+            observer(self.connection, None, text, None, None, False)
+        result = await self._translate_errors(text, run, *arguments)
+        for observer in events.after_cursor_execute:
+            observer(self.connection, None, text, None, None, False)
         return result
 
-    async def _fail(self, error: BaseException, text: str) -> NoReturn:
-        """Raise what SQLAlchemy makes of a driver's error; a broken connection leaves the pool."""
+    async def _translate_errors(
+        self, text: str, run: Callable[..., Awaitable[Result]], *arguments: Any
+    ) -> Result:
+        try:
+            return await run(*arguments)
+        except BaseException as error:
+            translated = await greenlet_spawn(self._translate, error, text)
+            if translated is error:
+                raise
+            raise translated from error
 
-        def fail() -> NoReturn:
-            # SQLAlchemy did not begin PostgreSQL's transaction, and would roll it back for a
-            # handler that catches the error and goes on.
-            if not self.connection.in_transaction() and not self.is_sqlite:
-                self.connection.begin()
-            try:
-                raise error  # noqa: TRY301 - SQLAlchemy looks for it in sys.exc_info()
-            except BaseException:
-                self.connection._handle_dbapi_exception(error, text, None, None, None)
-
-        await greenlet_spawn(fail)
-        raise error  # not reached, but greenlet_spawn does not say so
+    def _translate(self, error: BaseException, text: str) -> BaseException:
+        """Return what SQLAlchemy would raise; invalidate the connection if that is broken."""
+        connection, dialect = self.connection, self.connection.dialect
+        driver_error = dialect.loaded_dbapi.Error
+        translated: BaseException = error
+        if not isinstance(error, Exception):
+            is_broken = True  # nobody knows what it was interrupted in
+        else:
+            is_broken = isinstance(error, driver_error) and dialect.is_disconnect(
+                error, connection.connection, None
+            )
+            stale = None
+            if not self.is_sqlite:
+                is_broken, stale = examine(connection, error, is_broken)
+            translated = stale or DBAPIError.instance(
+                text,
+                None,
+                error,
+                driver_error,
+                hide_parameters=True,
+                connection_invalidated=is_broken,
+                dialect=dialect,
+            )
+        if is_broken and not connection.invalidated:
+            connection.invalidate(error)
+        return translated

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Integer, bindparam, event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.util import greenlet_spawn
 from sqlmodel import SQLModel
@@ -19,10 +20,12 @@ from orders_api.storage.driver import PooledConnection
 from orders_api.storage.errors import StaleConnectionError
 from orders_api.storage.keyset import Keyset
 from orders_api.storage.migrations import migrate, schema_advice
+from orders_api.storage.observers import observe_statements
 from orders_api.storage.pool import ConnectionPool
-from orders_api.storage.projection import projection_of
+from orders_api.storage.private_names import has_private_names
+from orders_api.storage.projection import Query, projection_of
 from orders_api.storage.sqlite import begin_immediate, prepare_connection
-from orders_api.storage.stale_connections import find_stale_connection, mark_tried
+from orders_api.storage.stale_connections import handle_error, mark_tried
 from orders_api.storage.statements import Executable, Statement
 
 Result = TypeVar("Result")
@@ -35,7 +38,9 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self.url = settings.url
         self.timeout = settings.database_timeout
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        backend = self.url.get_backend_name()
+        self.is_sqlite = backend == "sqlite"
+        self.shortcuts = settings.shortcuts and has_private_names(backend)
         self._anchor: sqlite3.Connection | None = None
         self._statements: dict[tuple[Executable, Names], Statement] = {}
         self._listings: dict[Any, tuple[Statement, list[str]]] = {}
@@ -51,7 +56,9 @@ class Database:
             self.url = self.url.set(database=name, query=query)
             # Connections that share a cache do not wait for each other, so there is one.
             self.writer = self.reader = self._engine(pool_size=1)
-            pool = ConnectionPool(self.writer, 1, self.timeout, keep=False)
+            pool = ConnectionPool(
+                self.writer, 1, self.timeout, keep=False, shortcuts=self.shortcuts
+            )
             self.to_read = self.to_write = pool
         else:
             self.reader = self._engine(
@@ -59,7 +66,11 @@ class Database:
             )
             self.writer = self._engine(pool_size=size)
             self.to_read = ConnectionPool(
-                self.reader, size, self.timeout, close_all_idle=self.close_idle
+                self.reader,
+                size,
+                self.timeout,
+                close_all_idle=self.close_idle,
+                shortcuts=self.shortcuts,
             )
             self.to_write = ConnectionPool(
                 self.writer,
@@ -67,6 +78,7 @@ class Database:
                 1 if self.is_sqlite else size,
                 self.timeout,
                 close_all_idle=self.close_idle,
+                shortcuts=self.shortcuts,
             )
         if self.is_sqlite:
             event.listen(self.writer.sync_engine, "begin", begin_immediate)
@@ -75,15 +87,16 @@ class Database:
         if self.is_sqlite:
             connect_args: dict[str, Any] = {"isolation_level": None, "timeout": self.timeout}
         else:
-            # It takes a tenth of a second, which SQLite does not need.
-            from orders_api.storage.postgresql import PostgresConnection
-
             connect_args = {
                 "application_name": "orders-api",
                 "connect_timeout": math.ceil(self.timeout),
-                "async_creator_fn": PostgresConnection.connect,
             }
-        engine = create_async_engine(
+            if self.shortcuts:
+                # It takes a tenth of a second, which SQLite does not need.
+                from orders_api.storage.postgresql import PostgresConnection
+
+                connect_args["async_creator_fn"] = PostgresConnection.connect
+        engine = sqlalchemy_asyncio.create_async_engine(  # as instrumentations may replace it
             self.url,
             connect_args=connect_args,
             hide_parameters=True,  # no user's data in an error's text
@@ -96,8 +109,8 @@ class Database:
         if self.is_sqlite:
             event.listen(engine.sync_engine, "connect", prepare_connection)
         else:
-            event.listen(engine.sync_engine, "after_cursor_execute", mark_tried)
-            event.listen(engine.sync_engine, "handle_error", find_stale_connection)
+            observe_statements(engine.sync_engine, after=mark_tried)
+            event.listen(engine.sync_engine, "handle_error", handle_error)
         return engine
 
     async def read(self, work: Callable[[PooledConnection], Awaitable[Result]]) -> Result:
@@ -129,19 +142,16 @@ class Database:
         self, schema: type[SQLModel], keyset: Keyset, conditions: Sequence[ColumnElement[bool]]
     ) -> tuple[Statement, dict[str, Any]]:
         """Return the compiled query of a page, and the values of its conditions."""
+        if not self.shortcuts:
+            return Statement(_page(schema, keyset, conditions), self.dialect), {}
         # Conditions of the same form have equal keys, whatever the values are.
         keys = [condition._generate_cache_key() for condition in conditions]
         form = (schema, keyset.sort, *(key and key.key for key in keys))
         binds = [bind for key in keys if key for bind in key.bindparams]
         if form not in self._listings or None in form:
-            executable = projection_of(schema).select(
-                *conditions,
-                order=[column.key for column in keyset.columns],
-                descending=keyset.sort.startswith("-"),
-                limit=bindparam("limit", type_=Integer()),
-            )
-            statement = Statement(executable, self.dialect)
-            self._listings[form] = statement, [statement.bind_names[bind] for bind in binds]
+            statement = Statement(_page(schema, keyset, conditions), self.dialect)
+            names = [statement.compiled.bind_names[bind] for bind in binds]
+            self._listings[form] = statement, names
         statement, names = self._listings[form]
         values = zip(names, (bind.effective_value for bind in binds), strict=True)
         return statement, dict(values)
@@ -160,3 +170,14 @@ class Database:
         await self.writer.dispose()
         if self._anchor:
             self._anchor.close()
+
+
+def _page(
+    schema: type[SQLModel], keyset: Keyset, conditions: Sequence[ColumnElement[bool]]
+) -> Query:
+    return projection_of(schema).select(
+        *conditions,
+        order=[column.key for column in keyset.columns],
+        descending=keyset.sort.startswith("-"),
+        limit=bindparam("limit", type_=Integer()),
+    )

@@ -41,10 +41,12 @@ class ConnectionPool:
         *,
         keep: bool = True,
         close_all_idle: Callable[[], Awaitable[None]] | None = None,
+        shortcuts: bool = False,
     ) -> None:
         self._engine = engine.sync_engine
         self._timeout = timeout
         self._keep = keep
+        self._shortcuts = shortcuts
         self._close_all_idle = close_all_idle or self.close_idle
         self._turns = asyncio.Semaphore(size)
         self._idle: list[PooledConnection] = []
@@ -78,7 +80,7 @@ class ConnectionPool:
                     raise
             else:
                 self._held += 1
-                return PooledConnection(opened)
+                return PooledConnection(opened, self._shortcuts)
             if self._idle:
                 break  # released meanwhile
             if not self._held:

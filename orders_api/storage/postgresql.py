@@ -99,10 +99,6 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
     def in_transaction(self) -> bool:
         return self.pgconn.transaction_status != TransactionStatus.IDLE
 
-    @property
-    def is_aborted(self) -> bool:
-        return self.pgconn.transaction_status == TransactionStatus.INERROR
-
     async def fetch(self, text: bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Run a statement whose parameters are `$1` and so on, and give its rows."""
         result = await self.wait(self._run(text, values))

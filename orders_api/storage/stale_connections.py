@@ -12,31 +12,38 @@ SHUT_DOWN = "57P0"  # admin_shutdown, crash_shutdown, cannot_connect_now, idle_s
 UNKNOWN_STATEMENT = "26000"  # invalid_sql_statement_name
 
 
-def mark_tried(connection: Connection, *_: object) -> None:
+def mark_tried(connection: Connection, _: str) -> None:
     connection.info.pop(UNTRIED, None)
 
 
-def find_stale_connection(context: ExceptionContext) -> Exception | None:
-    """Invalidate a connection that is of no use any more.
+def handle_error(context: ExceptionContext) -> Exception | None:
+    """Listen to SQLAlchemy's event of that name."""
+    error = context.original_exception
+    if context.connection is None or not isinstance(error, Exception):
+        return None  # it was cancelled: its request has been answered, and must not be repeated
+    context.is_disconnect, stale = examine(context.connection, error, context.is_disconnect)
+    return stale
 
-    Return StaleConnectionError if the transaction may be repeated, because nothing was done in it,
+
+def examine(
+    connection: Connection, error: Exception, is_disconnect: bool
+) -> tuple[bool, StaleConnectionError | None]:
+    """Return whether a connection is of no use any more after an error of its driver's.
+
+    With it StaleConnectionError if the transaction may be repeated, because nothing was done in it,
     or a prepared statement was refused.
     """
-    error = context.original_exception
-    if not isinstance(error, Exception):
-        return None  # it was cancelled: its request has been answered, and must not be repeated
     state = getattr(error, "sqlstate", None) or ""
     is_outdated = _has_outdated_plan(error)
-    if is_outdated or state == READ_ONLY or state.startswith(SHUT_DOWN):
-        context.is_disconnect = True
-    connection = context.connection
-    is_untried = connection is not None and UNTRIED in connection.info
-    if is_outdated or (context.is_disconnect and is_untried):
-        return StaleConnectionError(str(error))
-    return None
+    is_disconnect = (
+        is_disconnect or is_outdated or state == READ_ONLY or state.startswith(SHUT_DOWN)
+    )
+    if is_outdated or (is_disconnect and UNTRIED in connection.info):
+        return is_disconnect, StaleConnectionError(str(error))
+    return is_disconnect, None
 
 
-def _has_outdated_plan(error: BaseException) -> bool:
+def _has_outdated_plan(error: Exception) -> bool:
     """Tell whether a prepared statement is gone, or its columns have other types by now.
 
     For the latter PostgreSQL has no SQLSTATE but that of any unsupported feature, and the name of

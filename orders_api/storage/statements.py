@@ -1,10 +1,11 @@
-"""Statements that SQLAlchemy compiles once, with their values as the driver takes and gives them.
+"""Statements that are kept, and their compiled forms.
 
-Types are SQLAlchemy's. Left out is what its Connection does anew for every statement, which takes
-longer than the statement itself.
+A compiled statement knows how the driver takes values and returns them, by SQLAlchemy's types. Left
+out is what its Connection does anew for every statement, which takes longer than the statement.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Dialect
@@ -19,12 +20,27 @@ Processor = Callable[[Any], Any]
 
 
 class Statement:
-    """A statement in the words of one database."""
+    """A statement of SQLAlchemy's, compiled when that is first asked for."""
 
     def __init__(
         self, executable: Executable, dialect: Dialect, names: Sequence[str] | None = None
     ) -> None:
-        """Compile it; `names` are the columns to insert, by default all."""
+        """Keep it for one database; `names` are the columns to insert, by default all."""
+        self.executable = executable
+        self._dialect = dialect
+        self._names = names
+
+    @cached_property
+    def compiled(self) -> "CompiledStatement":
+        return CompiledStatement(self.executable, self._dialect, self._names)
+
+
+class CompiledStatement:
+    """A statement in the words of one database."""
+
+    def __init__(
+        self, executable: Executable, dialect: Dialect, names: Sequence[str] | None
+    ) -> None:
         compiled: Any = executable.compile(dialect=dialect, column_keys=names)
         self.text = str(compiled)
         self.encoded = self.text.encode()

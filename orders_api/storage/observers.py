@@ -1,0 +1,64 @@
+"""Who hears of statements, by SQLAlchemy's events: observers on both ways, others on its own."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+
+ENGINE_LOG = logging.getLogger("sqlalchemy.engine.Engine")
+"""SQLAlchemy's own log of statements, which `echo=True` turns on."""
+
+
+class Observer:
+    """A listener that needs no more of a statement than its connection and its SQL.
+
+    The driver's own way has no cursor and no context to tell of. It is taken as long as no other
+    kind of listener is there.
+    """
+
+    def __init__(self, function: Callable[[Connection, str], None]) -> None:
+        self.function = function
+
+    def __call__(
+        self, connection: Connection, _cursor: Any, sql: str, values: Any, *_: Any
+    ) -> tuple[str, Any]:
+        self.function(connection, sql)
+        return sql, values
+
+
+def observe_statements(
+    target: Engine | type[Engine],
+    before: Callable[[Connection, str], None] | None = None,
+    after: Callable[[Connection, str], None] | None = None,
+) -> Callable[[], None]:
+    """Call functions before and after each statement; return what stops that."""
+    listeners = []
+    if before:
+        # SQLAlchemy takes a listener as it is if that may change the statement, and wraps others.
+        listeners.append(("before_cursor_execute", Observer(before)))
+        event.listen(target, *listeners[-1], retval=True)
+    if after:
+        listeners.append(("after_cursor_execute", Observer(after)))
+        event.listen(target, *listeners[-1])
+
+    def stop() -> None:
+        for name, observer in listeners:
+            event.remove(target, name, observer)
+
+    return stop
+
+
+def has_other_listeners(connection: Connection, own_error_handler: object) -> bool:
+    """Tell whether anybody else than observers, and than us for errors, listens to statements."""
+    events, driver_events = connection.dispatch, connection.dialect.dispatch
+    return (
+        any(type(listener) is not Observer for listener in events.before_cursor_execute)
+        or any(type(listener) is not Observer for listener in events.after_cursor_execute)
+        or any(listener is not own_error_handler for listener in driver_events.handle_error)
+        or bool(events.before_execute or events.after_execute)
+        or bool(events.commit or events.rollback)
+        or bool(driver_events.do_execute or driver_events.do_executemany)
+        or bool(driver_events.do_execute_no_params)
+        or ENGINE_LOG.isEnabledFor(logging.INFO)
+    )
