@@ -23,6 +23,7 @@ from orders_api.web.middleware import RequestContext
 from orders_api.web.openapi import complete_document
 from orders_api.web.passwords import hashing_slots
 from orders_api.web.route_table import RouteTable
+from orders_api.web.schema_checks import check_schemas
 
 DESCRIPTION = """
 Browse products that many stores offer, and order any number of them from any number of stores.
@@ -41,8 +42,9 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start_logging(settings)
-        paths = {str(c.path) for c in iter_route_contexts(app.routes) if c.path}
-        app.state.fixed_paths = {path for path in paths if "{" not in path}
+        contexts = list(iter_route_contexts(app.routes))
+        check_schemas(contexts)
+        app.state.fixed_paths = {str(c.path) for c in contexts if c.path and "{" not in c.path}
         app.state.hashing_slots = hashing_slots()
         app.state.database = database = Database(settings)
         statement_log = StatementLog(settings.slow_statement_ms)

@@ -82,6 +82,20 @@ Money = Annotated[
 """An amount in a currency's main unit, at most two decimals, as a number or a string."""
 
 
+def decimal(max_digits: int, places: int) -> Any:
+    """Make a kind of number such as `Weight = Annotated[Decimal, decimal(9, 3)]`.
+
+    It has all its places from the start, so that it is the same before it is stored as after. Its
+    column is NUMERIC(9, 3); where it may be None, SQLModel must be told: `sa_type=Numeric(9, 3)`.
+    """
+    kind: Any = pydantic.Field(max_digits=max_digits, decimal_places=places)
+    # Zero has no sign in a database.
+    kind.metadata.append(
+        AfterValidator(lambda value: value.quantize(Decimal(1).scaleb(-places)) + 0)
+    )
+    return kind
+
+
 def _text(max_length: int) -> Any:
     return matching(
         # PostgreSQL cannot store NUL.

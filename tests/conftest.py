@@ -12,6 +12,7 @@ import gc
 import os
 from collections import deque
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -254,9 +255,8 @@ class Statements:
         return len(self.texts)
 
 
-@pytest.fixture
-def statements(client: TestClient) -> Iterator[Statements]:
-    """Counts statements; `.texts.clear()` starts anew."""
+@contextmanager
+def recorded_statements(client: TestClient) -> Iterator[Statements]:
     recorded = Statements()
     database = database_of(client)
     engines = {database.reader.sync_engine, database.writer.sync_engine}
@@ -264,3 +264,10 @@ def statements(client: TestClient) -> Iterator[Statements]:
     yield recorded
     for stop in stops:
         stop()
+
+
+@pytest.fixture
+def statements(client: TestClient) -> Iterator[Statements]:
+    """Counts statements; `.texts.clear()` starts anew."""
+    with recorded_statements(client) as recorded:
+        yield recorded

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapped, column_property, registry
 from sqlmodel import Field, Relationship, SQLModel, col, select
 
 from orders_api.app import create_app
-from orders_api.field_types import Count, Each, Key, Sum, Text
+from orders_api.field_types import Count, Each, Key, Sum, Text, decimal
 from orders_api.models import In, Out, Partial, Versioned
 from orders_api.settings import Settings
 from orders_api.web import Filter, Page, Read, Router, Write
@@ -118,9 +118,15 @@ class BookUpdate(Partial, In):
     title: Text
 
 
+Weight = Annotated[Decimal, decimal(9, 3)]
+
+
 class BookOut(Out):
+    """Columns, of which the database makes some."""
+
     title: Text
     shelf: Text | None = None
+    weight: Weight
     status: str = Field(default=None, sa_column_kwargs={"server_default": "new"})
     title_length: int = Field(default=None, sa_column=Column(Integer, Computed("length(title)")))
     book_id: Key

@@ -2,14 +2,20 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
+from fastapi import FastAPI, Query
+from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
-from sqlalchemy import event, insert
+from sqlalchemy import insert
 
-from tests.conftest import Statements, database_of
+from orders_api.field_types import Count
+from orders_api.models import ProductOut, StoreOut
+from orders_api.web import Page, Read, Router
+from orders_api.web.schema_checks import check_schemas
+from tests.conftest import Statements, database_of, recorded_statements
 from tests.library import (
     SCHEMAS,
     Author,
@@ -24,6 +30,7 @@ from tests.library import (
     library,
 )
 from tests.samples import Json
+from tests.test_statements import check_sql, laid_out
 
 KEYS = [str(UUID(int=n)) for n in range(10)]
 ADA = {"name": "Ada", "authorId": KEYS[1], "prizes": ["Gold", "Silver"]}
@@ -34,6 +41,7 @@ BOOKS: list[Json] = [
     {
         "title": "Atlas",
         "shelf": "B",
+        "weight": "2.000",
         "status": "new",
         "titleLength": 5,
         "bookId": KEYS[5],
@@ -60,6 +68,7 @@ BOOKS: list[Json] = [
     {
         "title": "Bread",
         "shelf": None,
+        "weight": "0.000",
         "status": "new",
         "titleLength": 5,
         "bookId": KEYS[6],
@@ -77,6 +86,7 @@ BOOKS: list[Json] = [
     {
         "title": "Cats",
         "shelf": "A",
+        "weight": "1.500",
         "status": "old",
         "titleLength": 4,
         "bookId": KEYS[7],
@@ -104,10 +114,19 @@ def rows() -> Iterator[tuple[Any, Json]]:
     for n, name in enumerate(("Gold", "Silver")):
         yield Prize, {"prize_id": key[n], "author_id": key[1], "name": name}
     atlas = {"title": "Atlas", "shelf": "B", "author_id": key[1], "editor_id": key[2]}
-    yield Book, atlas | {"book_id": key[5], "version": 1}
-    yield Book, {"title": "Bread", "book_id": key[6], "author_id": key[1], "version": 1}
+    yield Book, atlas | {"book_id": key[5], "weight": Decimal(2), "version": 1}
+    yield (
+        Book,
+        {
+            "title": "Bread",
+            "weight": Decimal(0),
+            "book_id": key[6],
+            "author_id": key[1],
+            "version": 1,
+        },
+    )
     cats = {"title": "Cats", "shelf": "A", "author_id": key[2], "editor_id": key[1]}
-    yield Book, cats | {"book_id": key[7], "status": "old", "version": 1}
+    yield Book, cats | {"book_id": key[7], "weight": Decimal("1.5"), "status": "old", "version": 1}
     for n, genre_key in ((5, key[4]), (5, key[3]), (6, key[4])):
         yield BookGenre, {"book_id": key[n], "genre_id": genre_key}
     chapters = ((5, 2, "Seas", 20), (5, 1, "Maps", 10), (6, 1, "Rye", 7))
@@ -157,13 +176,8 @@ def books(empty_library: TestClient) -> TestClient:
 
 @pytest.fixture
 def statements(books: TestClient) -> Iterator[Statements]:
-    recorded = Statements()
-    engines = {database_of(books).reader.sync_engine, database_of(books).writer.sync_engine}
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", recorded.record)
-    yield recorded
-    for engine in engines:
-        event.remove(engine, "before_cursor_execute", recorded.record)
+    with recorded_statements(books) as recorded:
+        yield recorded
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
@@ -235,9 +249,112 @@ def test_created_object_is_answered_as_it_is_read(books: TestClient, kind: str) 
     if kind == "BookDetail":
         expected |= {"copies": 0, "value": "0.00"}
         body |= {"genres": body["genres"][::-1], "chapterCount": 7, "loudTitle": "?"}
-    response = books.post(f"/books/{kind}", json=body)
+    response = books.post(f"/books/{kind}", json=body | {"weight": 2})
     assert response.status_code == 201, response.text
     assert response.json() == expected
     read = books.get(f"/books/{kind}/{KEYS[8]}")
     assert read.json() == expected
     assert response.headers["etag"] == read.headers["etag"]
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+@pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("sort", "titles"),
+    [
+        ("shelf", ["Cats", "Atlas", "Bread", "Eggs"]),
+        ("-shelf", ["Eggs", "Bread", "Atlas", "Cats"]),
+        ("titleLength", ["Cats", "Eggs", "Atlas", "Bread"]),
+        ("-titleLength", ["Bread", "Atlas", "Eggs", "Cats"]),
+    ],
+)
+def test_pages_sorted_by_what_may_be_null_have_all(
+    books: TestClient, kind: str, limit: int, sort: str, titles: list[str]
+) -> None:
+    eggs = {"title": "Eggs", "weight": "-0", "bookId": KEYS[9], "author": ADA, "editor": None}
+    created = books.post("/books/BookAuthors", json=eggs).json()
+    assert created == books.get(f"/books/BookAuthors/{KEYS[9]}").json()
+    path, found = f"/books/{kind}?sort={sort}&limit={limit}", []
+    while path:
+        response = books.get(path)
+        assert response.status_code == 200, response.text
+        found += [book["title"] for book in response.json()]
+        path = response.links["next"]["url"] if response.links else ""
+    assert found == titles
+
+
+class Coloured(StoreOut):
+    colour: str
+
+
+class Chain(StoreOut):
+    products: list[str]
+
+
+class Deep(ProductOut):
+    store: list[StoreOut]
+
+
+class Both(ProductOut, StoreOut):
+    pass
+
+
+class Wanting(ProductOut):
+    stores: Annotated[int, Count("stores")] = 0
+
+
+@pytest.mark.parametrize(
+    ("schema", "sentence"),
+    [
+        (Coloured, "Coloured.colour is no column, relationship, Count or Sum of Store"),
+        (Chain, "Chain.products is no column, relationship, Count or Sum of Store"),
+        (Deep, "Deep.store must be one object, as its relationship is"),
+        (Both, "Both could show Product and Store: derive it from what only one has"),
+        (Wanting, "Wanting.stores: Product has no relationship stores"),
+    ],
+)
+def test_member_that_nothing_backs_is_refused_at_the_start(schema: Any, sentence: str) -> None:
+    extras = Router(prefix="/extras", tags=["extras"])
+
+    @extras.get("")
+    async def list_extras() -> list[schema]:
+        return []
+
+    app = FastAPI()
+    app.include_router(extras)
+    with pytest.raises(TypeError, match=sentence):
+        check_schemas(iter_route_contexts(app.routes))
+
+
+def test_sort_by_what_is_no_column_is_refused_at_the_start() -> None:
+    class ColourPage(Page):
+        sort: Literal["colour"] | None = None
+
+    extras = Router(prefix="/extras", tags=["extras"])
+
+    @extras.get("")
+    async def list_extras(read: Read, page: Annotated[ColourPage, Query()]) -> list[StoreOut]:
+        return await read.page(StoreOut, page)
+
+    app = FastAPI()
+    app.include_router(extras)
+    with pytest.raises(TypeError, match="Store has no column colour to sort by"):
+        check_schemas(iter_route_contexts(app.routes))
+
+
+def test_statements_are_those_that_were_reviewed(
+    books: TestClient, database_url: str, statements: Statements
+) -> None:
+    sections = []
+    for kind, schema in SCHEMAS.items():
+        statements.texts.clear()
+        assert books.get(f"/books/{kind}/{KEYS[5]}").is_success
+        assert books.get(f"/books/{kind}?limit=2&shelf=B&sort=shelf").is_success
+        text = "".join(map(laid_out, statements.texts))
+        sections.append(f"-- {kind}: {str(schema.__doc__).splitlines()[0]}\n{text}")
+    statements.texts.clear()
+    body = shown("BookDetail", BOOKS[0]) | {"bookId": KEYS[8]}
+    del body["status"], body["titleLength"]
+    assert books.post("/books/BookDetail", json=body).is_success
+    sections.append("-- BookDetail, inserted\n" + "".join(map(laid_out, statements.texts)))
+    check_sql("library", database_url, sections)

@@ -1,6 +1,6 @@
 """The SQL of each kind of request is what stands in `tests/sql`: a review sees what a change does.
 
-`WRITE_SQL=1 uv run pytest tests/test_statements.py` writes it anew.
+`WRITE_SQL=1 uv run pytest tests/test_statements.py tests/test_schemas.py` writes it anew.
 """
 
 import os
@@ -63,11 +63,18 @@ def test_statements_are_those_that_were_reviewed(
         response = client.request(method, path, content="".join(body), headers=headers)
         assert response.is_success, response.text
         sections.append(f"-- {title}: {request}\n{''.join(map(laid_out, statements.texts))}")
+    check_sql("", database_url, sections)
+
+
+def check_sql(kind: str, database_url: str, sections: list[str]) -> None:
+    """Compare statements with those in a file, or write the file."""
     name = "sqlite" if database_url == "sqlite://" else "postgresql"
-    file = ROOT / "tests" / "sql" / f"{name}.sql"
+    file = ROOT / "tests" / "sql" / f"{kind}{'_' if kind else ''}{name}.sql"
     if os.environ.get("WRITE_SQL"):
         file.write_text("\n".join(sections), "utf-8")
-    hint = "If that is meant: WRITE_SQL=1 uv run pytest tests/test_statements.py"
+    hint = (
+        "If that is meant: WRITE_SQL=1 uv run pytest tests/test_statements.py tests/test_schemas.py"
+    )
     assert sections == re.split(r"\n(?=-- )", file.read_text("utf-8")), hint
 
 

@@ -67,10 +67,16 @@ class Projection:
         A condition may be on the table of a list, if it leaves one row of that for each object.
         """
 
-        def in_order(columns: Iterable[Any]) -> list[ColumnElement[Any]]:
-            return [column.desc() if descending else column.asc() for column in columns]
-
         own = self.key.table
+
+        def in_order(columns: Iterable[Any]) -> list[ColumnElement[Any]]:
+            found = [column.desc() if descending else column.asc() for column in columns]
+            for place, name in enumerate(order):
+                if own.c[name].nullable:  # SQLite has NULLs first, if it is not told otherwise
+                    by = found[place]
+                    found[place] = by.nulls_first() if descending else by.nulls_last()
+            return found
+
         source, move = self._search(conditions)
         labels = [f"c{i}" for i in range(len(self.columns))]
         # Without conditions PostgreSQL goes along an index, and joins no more than the page.

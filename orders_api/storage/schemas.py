@@ -54,19 +54,28 @@ def table_of(schema: type[SQLModel]) -> Any:
     It is the class itself, or the table that derives directly from it; if there is none, that of
     its nearest base that has one. TypeError if no base has one, or two that are as near.
     """
+    tables = _nearest_tables(schema)
+    if len(tables) == 1:
+        return tables[0]
+    if not tables:
+        raise TypeError(f"No table derives from {schema.__name__} or a base of it")
+    names = " and ".join(sorted(table.__name__ for table in tables))
+    raise TypeError(f"{schema.__name__} could show {names}: derive it from what only one has")
+
+
+def shows_table(schema: type[SQLModel]) -> bool:
+    """Tell whether a table derives from a class or a base of it."""
+    return bool(_nearest_tables(schema))
+
+
+def _nearest_tables(schema: type[SQLModel]) -> list[type]:
     found: dict[type, set[type]] = {}
     # SQLModel itself leads to every table.
     for base in schema.__mro__[: schema.__mro__.index(SQLModel)]:
         tables = {c for c in (base, *base.__subclasses__()) if "__table__" in vars(c)}
         if tables and not any(issubclass(nearer, base) for nearer in found):
             found[base] = tables
-    tables = set().union(*found.values())
-    if len(tables) == 1:
-        return tables.pop()
-    if not tables:
-        raise TypeError(f"No table derives from {schema.__name__} or a base of it")
-    names = " and ".join(sorted(table.__name__ for table in tables))
-    raise TypeError(f"{schema.__name__} could show {names}: derive it from what only one has")
+    return list(set().union(*found.values()))
 
 
 def out_class_of(table: type[SQLModel]) -> type[SQLModel]:
