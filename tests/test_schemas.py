@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import groupby, product
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -167,8 +168,8 @@ def books(empty_library: TestClient) -> TestClient:
         async with engine.begin() as connection:
             for table in reversed(Library.metadata.sorted_tables):
                 await connection.execute(table.delete())
-            for table, values in rows():
-                await connection.execute(insert(table).values(values))
+            for (table, _), found in groupby(rows(), lambda row: (row[0], [*row[1]])):
+                await connection.execute(insert(table), [values for _, values in found])
 
     empty_library.portal.call(fill)
     return empty_library
@@ -257,30 +258,27 @@ def test_created_object_is_answered_as_it_is_read(books: TestClient, kind: str) 
     assert response.headers["etag"] == read.headers["etag"]
 
 
+SORTED = {
+    "shelf": ["Cats", "Atlas", "Bread", "Eggs"],
+    "-shelf": ["Eggs", "Bread", "Atlas", "Cats"],
+    "titleLength": ["Cats", "Eggs", "Atlas", "Bread"],
+    "-titleLength": ["Bread", "Atlas", "Eggs", "Cats"],
+}
+
+
 @pytest.mark.parametrize("kind", SCHEMAS)
-@pytest.mark.parametrize("limit", [1, 2, 3])
-@pytest.mark.parametrize(
-    ("sort", "titles"),
-    [
-        ("shelf", ["Cats", "Atlas", "Bread", "Eggs"]),
-        ("-shelf", ["Eggs", "Bread", "Atlas", "Cats"]),
-        ("titleLength", ["Cats", "Eggs", "Atlas", "Bread"]),
-        ("-titleLength", ["Bread", "Atlas", "Eggs", "Cats"]),
-    ],
-)
-def test_pages_sorted_by_what_may_be_null_have_all(
-    books: TestClient, kind: str, limit: int, sort: str, titles: list[str]
-) -> None:
+def test_pages_sorted_by_what_may_be_null_have_all(books: TestClient, kind: str) -> None:
     eggs = {"title": "Eggs", "weight": "-0", "bookId": KEYS[9], "author": ADA, "editor": None}
     created = books.post("/books/BookAuthors", json=eggs).json()
     assert created == books.get(f"/books/BookAuthors/{KEYS[9]}").json()
-    path, found = f"/books/{kind}?sort={sort}&limit={limit}", []
-    while path:
-        response = books.get(path)
-        assert response.status_code == 200, response.text
-        found += [book["title"] for book in response.json()]
-        path = response.links["next"]["url"] if response.links else ""
-    assert found == titles
+    for (sort, titles), limit in product(SORTED.items(), (1, 2, 3)):
+        path, found = f"/books/{kind}?sort={sort}&limit={limit}", []
+        while path:
+            response = books.get(path)
+            assert response.status_code == 200, response.text
+            found += [book["title"] for book in response.json()]
+            path = response.links["next"]["url"] if response.links else ""
+        assert found == titles, (sort, limit)
 
 
 class Coloured(StoreOut):
