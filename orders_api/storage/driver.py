@@ -109,7 +109,7 @@ class PooledConnection:
     # --- The ordinary way -----------------------------------------------------------------
 
     def _takes_shortcut(self) -> bool:
-        return self._shortcuts and not has_other_listeners(self.connection, handle_error)
+        return self._shortcuts and not has_other_listeners(self.connection.engine, handle_error)
 
     def _execute(self, statement: Statement, values: Values) -> Iterable[Row]:
         return self.connection.execute(statement.executable, values).all()
@@ -119,7 +119,7 @@ class PooledConnection:
     async def _run(
         self, text: str, run: Callable[..., Awaitable[Result]], *arguments: Any
     ) -> Result:
-        events = self.connection.dispatch
+        events = self.connection.engine.dispatch
         for observer in events.before_cursor_execute:
             observer(self.connection, None, text, None, None, False)
         result = await self._translate_errors(text, run, *arguments)

@@ -49,15 +49,21 @@ def observe_statements(
     return stop
 
 
-def has_other_listeners(connection: Connection, own_error_handler: object) -> bool:
+def has_other_listeners(engine: Engine, own_error_handler: object) -> bool:
     """Tell whether anybody else than observers, and than us for errors, listens to statements."""
-    events, driver_events = connection.dispatch, connection.dialect.dispatch
+    # Each statement pays for this, so that it has plain loops.
+    events, driver_events = engine.dispatch, engine.dialect.dispatch
+    for listener in events.before_cursor_execute:
+        if type(listener) is not Observer:
+            return True
+    for listener in events.after_cursor_execute:
+        if type(listener) is not Observer:
+            return True
+    for listener in driver_events.handle_error:
+        if listener is not own_error_handler:
+            return True
     return (
-        any(type(listener) is not Observer for listener in events.before_cursor_execute)
-        or any(type(listener) is not Observer for listener in events.after_cursor_execute)
-        or any(listener is not own_error_handler for listener in driver_events.handle_error)
-        or bool(events.before_execute or events.after_execute)
-        or bool(events.commit or events.rollback)
+        bool(events.before_execute or events.after_execute or events.commit or events.rollback)
         or bool(driver_events.do_execute or driver_events.do_executemany)
         or bool(driver_events.do_execute_no_params)
         or ENGINE_LOG.isEnabledFor(logging.INFO)
