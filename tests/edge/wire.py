@@ -129,7 +129,12 @@ class Server:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    return b"".join(iter(lambda: connection.recv(65536), b""))
+    """Read to the end, which is a reset if more was sent after a last answer, which comes before."""
+    received = b""
+    with suppress(ConnectionResetError):
+        while part := connection.recv(65536):
+            received += part
+    return received
 
 
 def reset(connection: socket.socket) -> None:
