@@ -129,7 +129,7 @@ class Server:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Read to the end, which is a reset if more was sent after a last answer, which comes before."""
+    """Read to the end, which is a reset if more was sent than was answered."""
     received = b""
     with suppress(ConnectionResetError):
         while part := connection.recv(65536):
