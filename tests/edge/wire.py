@@ -94,7 +94,7 @@ class Server:
             for n, packet in enumerate(packets):
                 if n and len(packets) < 10:
                     time.sleep(0.002)  # so that it is read by itself (it need not be)
-                with suppress(BrokenPipeError):  # when the server has refused the rest
+                with suppress(ConnectionError):  # when the server has refused the rest
                     connection.sendall(packet)
             if ends:
                 connection.shutdown(socket.SHUT_WR)
