@@ -7,6 +7,7 @@ import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlmodel import SQLModel
 
 from orders_api.app import create_app
 from orders_api.settings import Settings
@@ -158,6 +159,22 @@ def test_nested_paths_and_public_endpoints(app: FastAPI) -> None:
         away = {"host": "api.example"}
         assert client.get("/shelves/a/books/1", headers=away).json() == {"a": "1"}
         problem(client.get("/shelves/a", headers=away), 401, "unauthorized")
+        assert client.get("/openapi.json").status_code == 200
+
+
+def test_response_without_a_table_is_answered_and_documented(app: FastAPI) -> None:
+    class Weather(SQLModel):
+        degrees: int
+
+    router = Router(prefix="/weather")
+
+    @router.get("")
+    async def get_weather() -> Weather:
+        return Weather(degrees=3)
+
+    app.include_router(router)
+    with local_client(app) as client:
+        assert client.get("/weather").json() == {"degrees": 3}
         assert client.get("/openapi.json").status_code == 200
 
 

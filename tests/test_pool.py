@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only, greenlet_spawn
 
+from orders_api.storage.driver import PooledConnection
 from orders_api.storage.pool import ConnectionPool
 
 SIZE = 3
@@ -67,6 +68,11 @@ def checked(tmp_path: Path) -> Callable[..., None]:
     return run
 
 
+async def release_all(pool: ConnectionPool, connections: Iterable[PooledConnection]) -> None:
+    for connection in connections:
+        await pool.release(connection)
+
+
 async def settle() -> None:
     """Let all other tasks come as far as they can without a connection of somebody else."""
     for _ in range(100):
@@ -76,13 +82,11 @@ async def settle() -> None:
 def test_connection_released_last_is_taken_first(checked: Callable[..., None]) -> None:
     async def check(server: Server) -> None:
         pool = server.pool
-        links = [await pool.acquire() for _ in range(SIZE)]
-        for link in links:
-            await pool.release(link)
-        assert [await pool.acquire() for _ in range(SIZE)] == links[::-1]
+        connections = [await pool.acquire() for _ in range(SIZE)]
+        await release_all(pool, connections)
+        assert [await pool.acquire() for _ in range(SIZE)] == connections[::-1]
         assert server.opened == SIZE
-        for link in links:
-            await pool.release(link)
+        await release_all(pool, connections)
 
     checked(check)
 
@@ -92,19 +96,18 @@ def test_no_more_than_its_size_are_open_and_turns_are_in_order(
 ) -> None:
     async def check(server: Server) -> None:
         pool = server.pool
-        links = [await pool.acquire() for _ in range(SIZE)]
+        connections = [await pool.acquire() for _ in range(SIZE)]
         served: list[int] = []
 
         async def use(number: int) -> None:
-            link = await pool.acquire()
+            connection = await pool.acquire()
             served.append(number)
-            await pool.release(link)
+            await pool.release(connection)
 
         tasks = [asyncio.create_task(use(number)) for number in range(5)]
         await settle()
         assert served == []
-        for link in links:
-            await pool.release(link)
+        await release_all(pool, connections)
         await asyncio.gather(*tasks)
         assert served == [0, 1, 2, 3, 4]
         assert server.opened == SIZE
@@ -115,12 +118,12 @@ def test_no_more_than_its_size_are_open_and_turns_are_in_order(
 def test_idle_connections_serve_while_new_ones_are_refused(checked: Callable[..., None]) -> None:
     async def check(server: Server) -> None:
         pool = server.pool
-        link = await pool.acquire()
-        await pool.release(link)
+        connection = await pool.acquire()
+        await pool.release(connection)
         server.refuses = True
         for _ in range(2 * SIZE):
-            assert await pool.acquire() is link
-            await pool.release(link)
+            assert await pool.acquire() is connection
+            await pool.release(connection)
 
     checked(check)
 
@@ -128,20 +131,19 @@ def test_idle_connections_serve_while_new_ones_are_refused(checked: Callable[...
 def test_who_is_refused_takes_what_is_released_next(checked: Callable[..., None]) -> None:
     async def check(server: Server) -> None:
         pool = server.pool
-        link = await pool.acquire()
+        connection = await pool.acquire()
         server.refuses = True
         waiting = [asyncio.create_task(pool.acquire()) for _ in range(SIZE)]
         await settle()
         assert not any(task.done() for task in waiting)
         for task in waiting:
-            await pool.release(link)
-            assert await task is link
-        await pool.release(link)
+            await pool.release(connection)
+            assert await task is connection
+        await pool.release(connection)
         server.refuses = False
-        links = [await pool.acquire() for _ in range(SIZE)]
+        connections = [await pool.acquire() for _ in range(SIZE)]
         assert server.opened == SIZE
-        for link in links:
-            await pool.release(link)
+        await release_all(pool, connections)
 
     checked(check)
 
@@ -188,9 +190,8 @@ def test_refusal_is_raised_when_there_is_nothing_to_wait_for(checked: Callable[.
             with pytest.raises(OperationalError):
                 await pool.acquire()
         server.refuses = False
-        links = [await pool.acquire() for _ in range(SIZE)]
-        for link in links:
-            await pool.release(link)
+        connections = [await pool.acquire() for _ in range(SIZE)]
+        await release_all(pool, connections)
 
     checked(check)
 
@@ -213,12 +214,11 @@ def test_what_is_idle_elsewhere_makes_room_when_nothing_is_held(
 def test_broken_connection_takes_all_idle_ones_with_it(checked: Callable[..., None]) -> None:
     async def check(server: Server) -> None:
         pool = server.pool
-        links = [await pool.acquire() for _ in range(SIZE)]
-        for link in links[1:]:
-            await pool.release(link)
-        await greenlet_spawn(links[0].connection.invalidate)
-        await pool.release(links[0])
-        assert all(link.connection.closed for link in links)
+        connections = [await pool.acquire() for _ in range(SIZE)]
+        await release_all(pool, connections[1:])
+        await greenlet_spawn(connections[0].connection.invalidate)
+        await pool.release(connections[0])
+        assert all(connection.connection.closed for connection in connections)
         await pool.release(await pool.acquire())
         assert server.opened == SIZE + 1
 
@@ -228,13 +228,12 @@ def test_broken_connection_takes_all_idle_ones_with_it(checked: Callable[..., No
 def test_wait_has_an_end(checked: Callable[..., None]) -> None:
     async def check(server: Server) -> None:
         pool = server.pool
-        links = [await pool.acquire() for _ in range(SIZE)]
+        connections = [await pool.acquire() for _ in range(SIZE)]
         with pytest.raises(TimeoutError):
             await pool.acquire()
-        for link in links:
-            await pool.release(link)
-        assert await pool.acquire() in links
-        await pool.release(links[-1])
+        await release_all(pool, connections)
+        assert await pool.acquire() in connections
+        await pool.release(connections[-1])
 
     checked(check, seconds=0.5)
 
@@ -248,31 +247,29 @@ def test_cancelled_task_loses_nothing(checked: Callable[..., None], refuses: boo
         for steps in range(0, 40, 3):
             await pool.close_idle()
             server.refuses = False
-            links = [await pool.acquire() for _ in range(SIZE - 1)]
+            connections = [await pool.acquire() for _ in range(SIZE - 1)]
             server.refuses = refuses
 
             async def use() -> None:
-                link = await pool.acquire()
+                connection = await pool.acquire()
                 try:
                     await asyncio.sleep(0)
                 finally:
-                    await pool.release(link, roll_back=True)
+                    await pool.release(connection, roll_back=True)
 
             tasks = [asyncio.create_task(use()) for _ in range(3)]
             for step in range(steps):
                 await asyncio.sleep(0.0002)
                 if step == steps // 2:
-                    await pool.release(links.pop())
+                    await pool.release(connections.pop())
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for link in links:
-                await pool.release(link)
+            await release_all(pool, connections)
             server.refuses = False
-            links = await asyncio.gather(*(pool.acquire() for _ in range(SIZE)))
-            assert len(set(links)) == SIZE
-            for link in links:
-                await pool.release(link)
+            connections = await asyncio.gather(*(pool.acquire() for _ in range(SIZE)))
+            assert len(set(connections)) == SIZE
+            await release_all(pool, connections)
 
     checked(check)
 
@@ -283,7 +280,7 @@ def test_who_is_refused_takes_what_became_idle_meanwhile(
 ) -> None:
     async def check(server: Server) -> None:
         pool = server.pool
-        link, *held = [await pool.acquire() for _ in range(1 + others)]
+        connection, *held = [await pool.acquire() for _ in range(1 + others)]
         released = asyncio.Event()
 
         async def refuse() -> None:
@@ -293,10 +290,10 @@ def test_who_is_refused_takes_what_became_idle_meanwhile(
         event.listen(server.engine.sync_engine, "do_connect", lambda *_: await_only(refuse()))
         task = asyncio.create_task(pool.acquire())
         await settle()
-        await pool.release(link)
+        await pool.release(connection)
         released.set()
-        assert await task is link
-        for one in [link, *held]:
+        assert await task is connection
+        for one in [connection, *held]:
             await pool.release(one)
 
     checked(check)

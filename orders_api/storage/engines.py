@@ -133,7 +133,7 @@ class Database:
         await self.to_write.close_idle()
 
     def statement(self, executable: Executable, names: Names = None) -> Statement:
-        """Return the compiled form of an executable that is kept, such as those of `projection`."""
+        """Return the statement that is kept for an executable, such as those of `projection`."""
         if (executable, names) not in self._statements:
             self._statements[executable, names] = Statement(executable, self.dialect, names)
         return self._statements[executable, names]
@@ -141,7 +141,7 @@ class Database:
     def listing(
         self, schema: type[SQLModel], keyset: Keyset, conditions: Sequence[ColumnElement[bool]]
     ) -> tuple[Statement, dict[str, Any]]:
-        """Return the compiled query of a page, and the values of its conditions."""
+        """Return the query of a page, and the values of its conditions."""
         if not self.shortcuts:
             return Statement(_page(schema, keyset, conditions), self.dialect), {}
         # Conditions of the same form have equal keys, whatever the values are.

@@ -229,7 +229,7 @@ def _nothing(column: ColumnElement[Any]) -> ColumnElement[Any]:
 def projection_of(schema: type[SQLModel]) -> Projection:
     """Plan to read the objects of an Out class; TypeError if it has a member that nothing backs."""
     table = table_of(schema).__table__
-    found = list(lists_of(schema))
+    found = lists_of(schema)
     start = 3 if found else 0
     columns, source, mapper = read_columns(schema, table, table, start)
     names = tuple(name for name, place in mapper.members.items() if isinstance(place, int))

@@ -63,9 +63,13 @@ def table_of(schema: type[SQLModel]) -> Any:
     raise TypeError(f"{schema.__name__} could show {names}: derive it from what only one has")
 
 
-def shows_table(schema: type[SQLModel]) -> bool:
-    """Tell whether a table derives from a class or a base of it."""
-    return bool(_nearest_tables(schema))
+def schemas_in(annotation: Any) -> Iterator[type[SQLModel]]:
+    """Return the classes in an annotation, such as `list[StoreOut]`, that show a table."""
+    is_model = isinstance(annotation, type) and issubclass(annotation, SQLModel)
+    if is_model and _nearest_tables(annotation):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from schemas_in(argument)
 
 
 def _nearest_tables(schema: type[SQLModel]) -> list[type]:

@@ -1,7 +1,7 @@
 """Which types of problem an operation may answer with, for its documentation."""
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
@@ -27,7 +27,7 @@ from orders_api.problems import (
     Problem,
     ProblemType,
 )
-from orders_api.storage.schemas import table_of
+from orders_api.storage.schemas import schemas_in, table_of
 from orders_api.web.routing import Route
 
 SOME_REQUEST_ID = "2d5243b38c3f419ab6f394e75a03277c"
@@ -56,10 +56,9 @@ def table_behind(path: str, method: str, routes: Routes) -> Table | None:
     while path:
         others = routes.get(path, {})
         for route in [others[method], *others.values()] if method in others else others.values():
-            for schema in (route.response_model, *get_args(route.response_model)):
-                if isinstance(schema, type) and issubclass(schema, SQLModel):
-                    table: Table = table_of(schema).__table__
-                    return table
+            for schema in schemas_in(route.response_model):
+                table: Table = table_of(schema).__table__
+                return table
         path = path.rpartition("/")[0]
     return None
 

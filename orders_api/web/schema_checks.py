@@ -1,14 +1,13 @@
 """What routes answer with and sort by, looked at before the first request."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, get_args
+from typing import get_args
 
 from fastapi.routing import APIRoute, RouteContext
-from sqlmodel import SQLModel
 
 from orders_api.storage.keyset import Keyset
 from orders_api.storage.projection import projection_of
-from orders_api.storage.schemas import shows_table, table_of
+from orders_api.storage.schemas import schemas_in, table_of
 from orders_api.web.pagination import Page
 
 
@@ -21,20 +20,12 @@ def check_schemas(contexts: Iterable[RouteContext]) -> None:
         if not isinstance(context.original_route, APIRoute):
             continue
         for field in (context.response_field, context.stream_item_field):
-            for schema in _schemas_in(field and field.field_info.annotation):
-                if shows_table(schema):
-                    names = projection_of(schema).names
-                    for sort in _sorts_of(context):
-                        column = Keyset.of(table_of(schema), sort).columns[0].key
-                        if column not in names:
-                            raise TypeError(f"{schema.__name__} has no {column} to sort by")
-
-
-def _schemas_in(annotation: Any) -> Iterator[type[SQLModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, SQLModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _schemas_in(argument)
+            for schema in schemas_in(field and field.field_info.annotation):
+                names = projection_of(schema).names
+                for sort in _sorts_of(context):
+                    column = Keyset.of(table_of(schema), sort).columns[0].key
+                    if column not in names:
+                        raise TypeError(f"{schema.__name__} has no {column} to sort by")
 
 
 def _sorts_of(context: RouteContext) -> Iterator[str]:

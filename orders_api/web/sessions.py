@@ -131,13 +131,13 @@ class RequestTransaction:
         return Writer(self.request, self.after_begin)
 
     async def __aenter__(self) -> Self:
-        self.request.state.work = self
+        self.request.state.transaction = self
         self.request.state.headers = {}
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # Circles of references would be left for the garbage collector, for which all must wait.
-        del self.request.state.work
+        del self.request.state.transaction
         if "writer" in vars(self):
             await self.writer.end(kind is None and self.keep, check=kind is None)
 
@@ -148,8 +148,8 @@ async def _reader(request: Request) -> Reader:
 
 
 async def _writer(request: Request) -> Writer:
-    work: RequestTransaction = request.state.work
-    return work.writer
+    transaction: RequestTransaction = request.state.transaction
+    return transaction.writer
 
 
 Read = Annotated[Reader, Depends(_reader)]
