@@ -238,6 +238,24 @@ def test_wait_has_an_end(checked: Callable[..., None]) -> None:
     checked(check, seconds=0.5)
 
 
+def test_connection_on_which_a_rollback_does_not_end_is_closed(
+    checked: Callable[..., None],
+) -> None:
+    async def check(server: Server) -> None:
+        connection = await server.pool.acquire()
+        connection.connection.begin()
+        event.listen(
+            server.engine.sync_engine, "rollback", lambda _: await_only(asyncio.sleep(3600))
+        )
+        await server.pool.release(connection, roll_back=True)
+        assert connection.connection.closed
+        another = await server.pool.acquire()
+        assert another is not connection
+        await server.pool.release(another)
+
+    checked(check, seconds=0.1)
+
+
 @pytest.mark.parametrize("refuses", [False, True])
 def test_cancelled_task_loses_nothing(checked: Callable[..., None], refuses: bool) -> None:
     """Wherever it is: it waits for its turn, for a new connection, or for one to be released."""

@@ -1,6 +1,18 @@
 """A pool that keeps connections of SQLAlchemy's pool checked out.
 
 To go through that pool takes as long as half of a statement, so it is asked for new ones only.
+What is kept:
+
+- A connection is held by one task, from `acquire` to `release`, or it is idle.
+- Tasks get their turn in the order in which they came, or TimeoutError.
+- Idle connections are taken first, the one released last before all others. A new one is opened
+  only when none is idle.
+- If the server refuses a new connection while others are held, the next one that is released is
+  taken instead. While none is held, it is asked once more when all that is idle elsewhere has been
+  closed.
+- A connection that turns out to be broken is closed, and so is all that is idle, since it may be
+  broken as well. So is one on which a rollback does not end in time.
+- Whoever is cancelled, wherever that is, loses no connection and no turn.
 """
 
 import asyncio
@@ -13,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
+from orders_api.storage.deadline import abandon_after
 from orders_api.storage.driver import PooledConnection
 from orders_api.storage.stale_connections import UNTRIED
 
@@ -20,17 +33,10 @@ Result = TypeVar("Result")
 
 
 class ConnectionPool:
-    """At most `size` connections to one engine's database.
+    """At most `size` connections to one engine's database, for which tasks wait `timeout` seconds.
 
-    A connection is held by one task, from `acquire` to `release`, or it is idle. Idle ones are
-    taken first, the one released last before all others, and a new one is opened only when none
-    is idle. Tasks get their turn in the order in which they came, and wait `timeout` seconds at
-    most: TimeoutError.
-
-    If the server refuses a new connection while others are held, the next one that is released
-    is taken instead; while none is held, it is asked once more when all that is idle elsewhere is
-    closed. A connection that turns out to be broken is closed, and so is all that is idle, since
-    it may be broken as well. `close_all_idle` does so for this pool and all others on its server.
+    `close_all_idle` closes what is idle in this pool and in all others on its server. Unless they
+    are to be kept, connections go back to SQLAlchemy's pool at their release.
     """
 
     def __init__(
@@ -129,7 +135,10 @@ class ConnectionPool:
         kept: PooledConnection | None = None
         try:
             if roll_back:
-                await connection.rollback()
+                try:
+                    await abandon_after(self._timeout, connection.rollback())
+                except TimeoutError:  # the server does not answer
+                    await greenlet_spawn(connection.connection.invalidate)
             if connection.connection.invalidated:
                 await self._close_all_idle()
             elif self._keep:
