@@ -24,7 +24,6 @@ from fastapi.testclient import TestClient
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import Connection, Engine, literal, select, union_all
-from sqlalchemy.pool import QueuePool
 from sqlmodel import SQLModel
 
 from orders_api.app import create_app
@@ -224,12 +223,6 @@ def database_of(client: TestClient) -> Database:
 
 async def delete_all_rows(database: Database) -> None:
     """Delete the rows from the tables that have any, whoever has written them."""
-    # The application keeps what it once used at the same time; tests need connections, too.
-    for engine, kept in ((database.writer, database.to_write), (database.reader, database.to_read)):
-        pool = engine.pool
-        assert isinstance(pool, QueuePool)
-        if pool.checkedout() > pool.size() / 2:
-            await kept.close_idle()
     tables = {table.name: table for table in SQLModel.metadata.sorted_tables}
     filled = union_all(
         *(select(literal(name)).where(select(table).exists()) for name, table in tables.items())

@@ -55,16 +55,20 @@ class Database:
             self._anchor = sqlite3.connect(f"{name}?mode=memory&cache=shared", uri=True)
             self.url = self.url.set(database=name, query=query)
             # Connections that share a cache do not wait for each other, so there is one.
-            self.writer = self.reader = self._engine(pool_size=1)
+            self.writer = self.reader = self._engine(pool_size=1, max_overflow=0)
             pool = ConnectionPool(
                 self.writer, 1, self.timeout, keep=False, shortcuts=self.shortcuts
             )
             self.to_read = self.to_write = pool
         else:
+            # As many again for who uses the engines themselves: the pools may keep all of `size`.
             self.reader = self._engine(
-                pool_size=size, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
+                pool_size=size,
+                max_overflow=size,
+                isolation_level="AUTOCOMMIT",
+                skip_autocommit_rollback=True,
             )
-            self.writer = self._engine(pool_size=size)
+            self.writer = self._engine(pool_size=size, max_overflow=size)
             self.to_read = ConnectionPool(
                 self.reader,
                 size,
@@ -100,7 +104,6 @@ class Database:
             self.url,
             connect_args=connect_args,
             hide_parameters=True,  # no user's data in an error's text
-            max_overflow=0,
             pool_pre_ping=True,  # of those that were there already
             pool_timeout=self.timeout,
             poolclass=AsyncAdaptedQueuePool,
