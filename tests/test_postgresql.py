@@ -198,7 +198,7 @@ def test_connection_that_the_server_ends_is_closed(
     seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = 0
-    arrived = PostgresConnection._arrived  # what the event loop calls, and nothing else tells of
+    arrived = PostgresConnection._wake  # what the event loop calls, and nothing else tells of
 
     def count(connection: PostgresConnection) -> None:
         nonlocal looks
@@ -218,7 +218,7 @@ def test_connection_that_the_server_ends_is_closed(
             await connection.fetch(b"SELECT 1", [])
         assert connection.closed
 
-    monkeypatch.setattr(PostgresConnection, "_arrived", count)
+    monkeypatch.setattr(PostgresConnection, "_wake", count)
     connected(check)
 
 

@@ -2,7 +2,13 @@
 
 psycopg registers the connection's socket with the event loop anew for every wait, and prepares
 what a cursor needs anew for every statement. All else is psycopg's: the protocol, types, errors,
-and what happens to a statement that is interrupted.
+and what happens to a statement that is interrupted. What is kept:
+
+- The socket is registered at most once, and only while it is open. An error or an interruption
+  ends that, and psycopg waits for the rest itself.
+- A statement is prepared exactly if psycopg's own list says so: both ways share it.
+- `BEGIN`, a preparation and a statement that are sent together leave the pipeline together,
+  whichever of them fails, and the first failure is raised.
 """
 
 import asyncio
@@ -42,7 +48,7 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
         try:
             state = next(gen)
             while state == Wait.R and timeout is None:
-                await self._arrival(interval)
+                await self._wait_until_readable(interval)
                 state = gen.send(Ready.R)
         except StopIteration as end:
             result: Result = end.value
@@ -53,36 +59,36 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
             self._unwatch()  # an error may have closed the socket
             raise
         self._unwatch()
-        rest = cast("PQGen[Result]", _Rest(gen, state, interruption))
-        return await super().wait(rest, interval, timeout)
+        resumed = cast("PQGen[Result]", _ResumedGenerator(gen, state, interruption))
+        return await super().wait(resumed, interval, timeout)
 
-    async def _arrival(self, interval: float) -> None:
-        """Wait until there is something to read, but look after each interval whatever happens.
+    async def _wait_until_readable(self, interval: float) -> None:
+        """Wait until there is something to read, and no longer than the interval.
 
         uvloop no longer watches a socket that the other side has reset.
         """
         loop = asyncio.get_running_loop()
         socket = self.pgconn.socket  # raises OperationalError if sending has found it closed
         if self._watched is None:
-            loop.add_reader(socket, self._arrived)
+            loop.add_reader(socket, self._wake)
             self._watched = socket
         self._waiter = waiter = loop.create_future()
-        timer = loop.call_later(interval, self._look)
+        timer = loop.call_later(interval, self._stop_waiting)
         try:
             await waiter
         finally:
             timer.cancel()
 
-    def _arrived(self) -> None:
+    def _wake(self) -> None:
         """Wake who waits; if nobody does, it is the connection's end, or of no interest yet."""
         if self._waiter is None or self._waiter.done():
             self._unwatch()
         else:
             self._waiter.set_result(None)
 
-    def _look(self) -> None:
+    def _stop_waiting(self) -> None:
         self._unwatch()
-        self._arrived()
+        self._wake()
 
     def _unwatch(self) -> None:
         if self._watched is not None:
@@ -100,7 +106,7 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
         return self.pgconn.transaction_status != TransactionStatus.IDLE
 
     async def fetch(self, text: bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Run a statement whose parameters are `$1` and so on, and give its rows."""
+        """Run a statement whose parameters are `$1` and so on, and return its rows."""
         result = await self.wait(self._run(text, values))
         self._transformer.set_pgresult(result)
         return self._transformer.load_rows(0, result.ntuples, tuple)
@@ -168,8 +174,11 @@ class _Query(NamedTuple):
 _GOOD = {ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK}
 
 
-class _Rest:
-    """What a generator of psycopg's has left to do, perhaps after an interruption."""
+class _ResumedGenerator:
+    """A generator of psycopg's that was begun here and is finished by psycopg.
+
+    Its next step raises the interruption in it, if there was one.
+    """
 
     def __init__(
         self, gen: PQGen[Any], state: Wait, interruption: BaseException | None = None
