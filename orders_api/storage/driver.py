@@ -24,6 +24,7 @@ from orders_api.storage.stale_connections import examine, handle_error
 from orders_api.storage.statements import Statement, Values
 
 Result = TypeVar("Result")
+SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 class PooledConnection:
@@ -84,6 +85,18 @@ class PooledConnection:
         if self.is_sqlite:
             await greenlet_spawn(self.connection.begin)
 
+    async def begin_snapshot(self) -> None:
+        """Begin a transaction on a connection in autocommit: it sees one state of the database."""
+
+        def begin() -> None:
+            self.connection.begin()
+            if not self.is_sqlite:
+                self.connection.exec_driver_sql(SNAPSHOT)
+            elif not self.driver.in_transaction:
+                self.connection.exec_driver_sql("BEGIN")
+
+        await greenlet_spawn(begin)
+
     async def commit(self) -> None:
         if not self.is_sqlite and self.driver.info.transaction_status.name == "INERROR":
             # PostgreSQL would answer COMMIT with ROLLBACK, and psycopg raise nothing.
@@ -101,8 +114,10 @@ class PooledConnection:
                 self.connection.rollback()
                 if not self.connection.invalidated:
                     self.connection.connection.rollback()
-            except Exception:
+            except BaseException as error:
                 self.connection.invalidate()
+                if not isinstance(error, Exception):
+                    raise
 
         await greenlet_spawn(rollback)
 

@@ -9,7 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Dialect
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import UpdateBase
+from sqlmodel import SQLModel
 
 from orders_api.storage.projection import Query
 from orders_api.storage.row_mapper import ResultProcessors
@@ -17,6 +19,11 @@ from orders_api.storage.row_mapper import ResultProcessors
 Values = Mapping[str, Any]
 Executable = Query | UpdateBase
 Processor = Callable[[Any], Any]
+
+
+def upsert(table: type[SQLModel], is_sqlite: bool) -> postgresql.Insert | sqlite.Insert:
+    """Begin an `INSERT … ON CONFLICT`, which both databases have in the same words."""
+    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
 
 
 class Statement:

@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeVar
+from weakref import proxy
 
-from sqlalchemy import Connection
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Transaction
+from sqlalchemy.exc import PendingRollbackError
+from sqlalchemy.orm import make_transient_to_detached
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.util import await_only, greenlet_spawn
 from sqlmodel import Session, SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -21,91 +24,147 @@ from orders_api.storage.insertion import (
     values_together,
 )
 from orders_api.storage.projection import by_keys, projection_of
+from orders_api.storage.schemas import members_of, table_of
 
 # Rows of a table that one statement inserts: every number of them is a statement that is kept.
 MAX_TOGETHER = 8
 
 Schema = TypeVar("Schema", bound=SQLModel)
+HAS_ENDED = "The transaction has ended: open a UnitOfWork of its own for what is done later"
 AfterBegin = Callable[[PooledConnection], Awaitable[None]]
 
 
 class _Session(Session):
-    """A session on the connection of its writer, which does without it as long as it can."""
+    """A session on the connection of its unit of work, which does without it as long as it can."""
 
     def get_bind(self, *_: Any, **__: Any) -> Connection:
-        writer: UnitOfWork = self.info["writer"]
-        connection: PooledConnection = await_only(writer.pooled_connection())
-        return connection.connection
+        unit: UnitOfWork = self.info["unit"]
+        connection: Connection = await_only(unit.connection_for_session())
+        return connection
 
 
 class UnitOfWork(AsyncSession):
-    """A session in one transaction, which begins when it is needed."""
+    """A session in one transaction, which begins when it is needed.
+
+    `async with UnitOfWork(database) as write` commits at its end, or undoes all if that raises.
+    Before, `commit` sends what was changed, as `flush` does, and the transaction goes on;
+    `rollback` undoes what was done so far, and what follows is done in a new transaction.
+    Objects that were read or written can be used after it.
+
+    At most one connection is held, from the first use until the end or a rollback. Tasks may share
+    it if they do not run statements at the same time. `StaleConnectionError` or a database's error
+    may come from each use; after one of `flush` all but `rollback` raises PendingRollbackError.
+    """
 
     sync_session_class = _Session
 
     def __init__(self, database: Database, after_begin: AfterBegin | None = None) -> None:
         """Have `after_begin` done first in the transaction."""
-        super().__init__(autoflush=False, info={"writer": self})
+        super().__init__(
+            expire_on_commit=False,
+            join_transaction_mode="rollback_only",
+            info={"unit": proxy(self)},  # a circle would be left to the garbage collector
+        )
         self.database = database
-        self.after_begin = after_begin
+        self._after_begin = after_begin
         self._connection: PooledConnection | None = None
+        self._transaction: Transaction | None = None
         self._beginning = asyncio.Lock()
+        self._has_begun = False
         self._has_ended = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the transaction has begun."""
+        return self._connection is not None
 
     async def pooled_connection(self) -> PooledConnection:
         """Return the connection of this transaction, which begins if it has not yet."""
-        if self._connection and not self.after_begin:
+        if self._connection and self._has_begun and not self._is_rolled_back():
             return self._connection
         async with self._beginning:
             return await self._begin()
 
     async def _begin(self) -> PooledConnection:
         if self._has_ended:
-            raise RuntimeError("The transaction has ended with the request that it was for")
+            raise RuntimeError(HAS_ENDED)
+        if not self.is_active:
+            raise PendingRollbackError("A flush has failed: call `rollback` first")
+        if self._is_rolled_back():
+            await self._release(roll_back=True)
         if self._connection is None:
             self._connection = await self.database.to_write.acquire()
-            await self._connection.begin()
-        if self.after_begin:
-            await self.after_begin(self._connection)  # if it fails, the next use runs it again
-            self.after_begin = None
+            try:
+                await self._connection.begin()
+            except BaseException:
+                await self._release(roll_back=True)
+                raise
+            self._transaction = self._connection.connection.get_transaction()
+        if self._after_begin and not self._has_begun:
+            await self._after_begin(self._connection)  # if it fails, the next use runs it again
+        self._has_begun = True
         return self._connection
 
-    async def end(self, keep: bool, check: bool = True) -> None:
-        """Commit, or undo it all; `check` is whether to send all statements even so."""
-        session = self.sync_session
+    def _is_rolled_back(self) -> bool:
+        """Tell whether the session has rolled back, as when an error leaves its `begin`."""
+        return self._transaction is not None and not self._transaction.is_active
 
-        def end() -> None:
-            with session:
-                if keep:
-                    session.commit()
-                elif check:
-                    session.flush()  # the last statements, which the database may refuse
+    async def connection_for_session(self) -> Connection:
+        connection = (await self.pooled_connection()).connection
+        if not connection.in_transaction():
+            # Or the session would begin one itself, and commit it.
+            self._transaction = await greenlet_spawn(connection.begin)
+        return connection
 
-        is_kept = False
+    async def _release(self, roll_back: bool) -> None:
+        connection, self._connection = self._connection, None
+        self._transaction, self._has_begun = None, False
+        if connection:
+            await self.database.to_write.release(connection, roll_back=roll_back)
+
+    async def rollback(self) -> None:
         try:
-            if session.in_transaction():
-                await greenlet_spawn(end)
-            if keep and self._connection:
-                await self._connection.commit()
-                is_kept = True
+            await super().rollback()
         finally:
-            session.info.clear()
+            await self._release(roll_back=True)
+
+    async def close(self) -> None:
+        try:
+            await super().close()
+        finally:
+            await self._release(roll_back=True)
+
+    async def finish(self, commit: bool) -> None:
+        """Commit, or undo it all; nothing can be done with it any more."""
+        is_committed = False
+        try:
+            if commit:
+                if self.in_transaction():
+                    await self.commit()
+                if self._connection:
+                    await self._connection.commit()
+                    is_committed = True
+            if self.in_transaction():
+                await super().close()
+        finally:
             self._has_ended = True
-            connection, self._connection = self._connection, None
-            if connection:
-                await self.database.to_write.release(connection, roll_back=not is_kept)
+            await self._release(roll_back=not is_committed)
 
     async def __aexit__(self, kind: Any, *_: object) -> None:
-        await self.end(keep=kind is None, check=False)
+        await self.finish(commit=kind is None)
 
-    def upsert(self, table: type[SQLModel]) -> postgresql.Insert | sqlite.Insert:
-        """Begin an `INSERT … ON CONFLICT`, which both databases have in the same words."""
-        return sqlite.insert(table) if self.database.is_sqlite else postgresql.insert(table)
+    async def flush_changes(self) -> None:
+        """Send what the session has not sent yet, before a statement that goes past it."""
+        if self.in_transaction():
+            await self.flush()
+            if self.in_nested_transaction():
+                await self.connection()  # its SAVEPOINT, which is sent when the session needs it
 
     async def get_many(self, schema: type[Schema], keys: Collection[Any]) -> dict[Any, Schema]:
         """Read the objects that have these keys, by their keys."""
         if not keys:
             return {}
+        await self.flush_changes()
         # Few sizes make few statements, which both sides keep: a key may be there more than once.
         padded = [*keys, *[next(iter(keys))] * ((1 << (len(keys) - 1).bit_length()) - len(keys))]
         statement = self.database.statement(by_keys(schema, len(padded)))
@@ -118,6 +177,7 @@ class UnitOfWork(AsyncSession):
 
     async def insert(self, one: Schema) -> Schema:
         """Insert the rows of an object, and return it with all that its Out class shows."""
+        await self.flush_changes()
         connection, compiled = await self.pooled_connection(), self.database.statement
         schema = type(one)
         key = projection_of(schema).key
@@ -135,7 +195,17 @@ class UnitOfWork(AsyncSession):
             form = tuple((table, tuple(rows[0]), len(rows)) for table, rows in tables)
             values = values_together(rows for _, rows in tables)
             await connection.run(compiled(insert_together(form)), values)
-        return await self.read_back(schema, one) if must_be_read_back(schema) else one
+        shown = await self.read_back(schema, one) if must_be_read_back(schema) else one
+        return self._attach(one, shown) if table_of(schema) is schema else shown
+
+    def _attach(self, row: Schema, shown: Schema) -> Schema:
+        """Have a row that was inserted without the session in it, so that changes are written."""
+        if shown is not row:
+            for name in members_of(type(row)).columns:
+                set_committed_value(row, name, getattr(shown, name))
+        make_transient_to_detached(row)
+        self.add(row)
+        return row
 
     async def read_back(self, schema: type[Schema], row: SQLModel) -> Schema:
         """Write what was changed, and return a row as its Out class shows it from now on.
@@ -143,6 +213,5 @@ class UnitOfWork(AsyncSession):
         It is needed after a change if the class shows what the database computes or counts, or a
         list that was changed.
         """
-        await self.flush()
         key = getattr(row, projection_of(schema).key.key)
         return (await self.get_many(schema, [key]))[key]

@@ -22,6 +22,7 @@ from orders_api.problems import (
     USED_UP,
     Problem,
 )
+from orders_api.storage.unit_of_work import UnitOfWork
 from orders_api.web.authentication import TOKEN_LIFETIME, sign_in
 from orders_api.web.line_bodies import Imported, Lines, import_body, stream, takes_lines
 from orders_api.web.pagination import Filter, Page
@@ -61,6 +62,7 @@ __all__ = [
     "Problem",
     "Read",
     "Router",
+    "UnitOfWork",
     "Write",
     "Writer",
     "check_readiness",

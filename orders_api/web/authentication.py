@@ -14,6 +14,7 @@ from orders_api.problems import TOO_MANY, UNAUTHORIZED, Problem
 from orders_api.storage.deadline import abandon_after
 from orders_api.storage.driver import PooledConnection
 from orders_api.storage.engines import Database
+from orders_api.storage.statements import upsert
 from orders_api.web.passwords import HashingSlots, hash_token, is_right
 from orders_api.web.sessions import Writer
 
@@ -86,7 +87,7 @@ async def _count_failure(write: Writer, login_hash: str) -> timedelta:
     forgotten = col(SignInFailures.blocked_until) < now - FORGOTTEN_AFTER
     await write.exec(delete(SignInFailures).where(forgotten))
     count = await write.exec(
-        write.upsert(SignInFailures)
+        upsert(SignInFailures, write.database.is_sqlite)
         .values(login_hash=login_hash, count=1, blocked_until=now)
         .on_conflict_do_update(
             index_elements=["login_hash"], set_={"count": SignInFailures.count + 1}

@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 
 from fastapi import Request, Response
 from sqlalchemy import Insert, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, delete, update
 
 from orders_api.models import IdempotencyKey
 from orders_api.problems import KEY_REUSED, MALFORMED, Problem
 from orders_api.storage.driver import PooledConnection
 from orders_api.storage.engines import Database
+from orders_api.storage.statements import upsert
 
 HEADER = "Idempotency-Key"
 KEPT_FOR = timedelta(hours=24)
@@ -62,7 +62,7 @@ class KeyGuard:
             if fingerprint != await self._fingerprint():
                 detail = f"The {HEADER} was used for another request: take a new one for each."
                 raise Problem(KEY_REUSED, detail)
-            if status == 0:  # its endpoint has committed before it had an answer
+            if status == 0:  # its endpoint has committed past its session
                 detail = f"The {HEADER} belongs to a request that has failed: take a new one."
                 raise Problem(KEY_REUSED, detail)
             headers = {"Idempotent-Replayed": "true"} | ({"Location": location} if location else {})
@@ -97,8 +97,7 @@ class KeyGuard:
             "location": response.headers.get("location"),
         }
         statement = self.database.statement(REMEMBER, tuple(answer))
-        if not await connection.values(statement, answer | {"key": self.key_hash}):
-            raise RuntimeError(f"The endpoint has rolled the {HEADER}'s row back")
+        await connection.run(statement, answer | {"key": self.key_hash})
 
     async def _fingerprint(self) -> str:
         # Keyed by what is not stored, because a body may hold a password.
@@ -110,8 +109,9 @@ class KeyGuard:
 # --- Statements ---------------------------------------------------------------------------
 
 
-def _take(insert: postgresql.Insert | sqlite.Insert) -> Insert:
+def _take(is_sqlite: bool) -> Insert:
     """Insert a key unless there is one that is not old; answers with a row if it is taken."""
+    insert = upsert(IdempotencyKey, is_sqlite)
     columns = ("fingerprint", "created", "status", "body", "location")
     return insert.on_conflict_do_update(
         index_elements=["key_hash"],
@@ -120,11 +120,7 @@ def _take(insert: postgresql.Insert | sqlite.Insert) -> Insert:
     ).returning(col(IdempotencyKey.key_hash))
 
 
-TAKE = {
-    True: _take(sqlite.insert(IdempotencyKey)),
-    False: _take(postgresql.insert(IdempotencyKey)),
-}
-"""By whether the database is SQLite; both have it in the same words."""
+TAKE = {is_sqlite: _take(is_sqlite) for is_sqlite in (True, False)}
 
 # Two at most. In a subquery PostgreSQL may run the LIMIT again for each row, and delete them all.
 _old = (
@@ -144,8 +140,4 @@ FIND = select(
     col(IdempotencyKey.key_hash) == bindparam("key"),
     col(IdempotencyKey.created) >= bindparam("since"),
 )
-REMEMBER = (
-    update(IdempotencyKey)
-    .where(col(IdempotencyKey.key_hash) == bindparam("key"))
-    .returning(col(IdempotencyKey.key_hash))
-)
+REMEMBER = update(IdempotencyKey).where(col(IdempotencyKey.key_hash) == bindparam("key"))

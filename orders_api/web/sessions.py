@@ -1,14 +1,20 @@
 """The two kinds of session that an endpoint may ask for: to read, and to write."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import cached_property
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar, TypeVarTuple, overload
 from urllib.parse import quote
 
 from fastapi import Depends, Request
-from sqlalchemy import ColumnElement, delete
+from sqlalchemy import ColumnElement, ScalarResult, delete
+from sqlalchemy.engine.result import TupleResult
 from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import Select, SelectOfScalar
 
 from orders_api.problems import Problem
+from orders_api.storage.driver import PooledConnection
 from orders_api.storage.engines import Database
 from orders_api.storage.keyset import Keyset
 from orders_api.storage.projection import by_key, projection_of
@@ -20,14 +26,61 @@ from orders_api.web.pagination import Page, beyond, next_link
 
 Schema = TypeVar("Schema", bound=SQLModel)
 Row = TypeVar("Row", bound=SQLModel)
+Value = TypeVar("Value")
+Columns = TypeVarTuple("Columns")
+Result = TypeVar("Result")
 
 
 class Reader:
-    """Reads in autocommit: one statement and one round trip, no lock on SQLite."""
+    """Reads in autocommit: one statement and one round trip, no lock on SQLite.
+
+    Once the request's transaction has begun, they are part of it, and see what it has changed.
+    """
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.database: Database = request.app.state.database
+        self._snapshot: PooledConnection | None = None
+
+    @overload
+    async def exec(self, query: SelectOfScalar[Value]) -> ScalarResult[Value]: ...
+
+    @overload
+    async def exec(self, query: Select[*Columns]) -> TupleResult[tuple[*Columns]]: ...
+
+    async def exec(self, query: Any) -> Any:
+        """Run a query of one's own, as `exec` of SQLModel's sessions does.
+
+        The objects belong to no session: what they refer to must be loaded by the query itself, by
+        `selectinload` for example.
+        """
+        if not getattr(query, "is_select", False):
+            raise TypeError("Read takes nothing but `select(…)`: ask for Write to change something")
+
+        async def run(connection: PooledConnection) -> Any:
+            session = AsyncSession()
+            session.sync_session.bind = connection.connection
+            result = await session.exec(query)
+            session.expunge_all()
+            return result
+
+        return await self._run(run)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[None]:
+        """Have all reads within see the database as it is at the first one, whatever others write.
+
+        The request itself cannot write meanwhile. A connection is held until the end.
+        """
+        if self._snapshot or _transaction_of(self.request):
+            raise RuntimeError("A snapshot begins before the request writes, and within no other")
+        self._snapshot = await self.database.to_read.acquire()
+        try:
+            await self._snapshot.begin_snapshot()
+            yield
+        finally:
+            snapshot, self._snapshot = self._snapshot, None
+            await self.database.to_read.release(snapshot, roll_back=True)
 
     async def get_or_404(self, schema: type[Schema], key: Any) -> Schema:
         """Read one object as its Out class shows it, or answer 404."""
@@ -59,10 +112,23 @@ class Reader:
     async def _read(
         self, schema: type[Schema], statement: Statement, values: Values
     ) -> list[Schema]:
-        rows, processors = await self.database.read(
-            lambda connection: connection.rows(statement, values)
-        )
+        rows, processors = await self._run(lambda connection: connection.rows(statement, values))
         return projection_of(schema).objects(rows, processors)
+
+    async def _run(self, work: Callable[[PooledConnection], Awaitable[Result]]) -> Result:
+        if self._snapshot:
+            return await work(self._snapshot)
+        if transaction := _transaction_of(self.request):
+            await transaction.flush_changes()
+            return await work(await transaction.pooled_connection())
+        return await self.database.read(work)
+
+
+def _transaction_of(request: Request) -> UnitOfWork | None:
+    """Return the transaction of a request, if that has begun."""
+    transaction = getattr(request.state, "transaction", None)
+    writer: UnitOfWork | None = vars(transaction).get("writer") if transaction else None
+    return writer if writer and writer.is_open else None
 
 
 class Writer(UnitOfWork):
@@ -138,8 +204,13 @@ class RequestTransaction:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # Circles of references would be left for the garbage collector, for which all must wait.
         del self.request.state.transaction
-        if "writer" in vars(self):
-            await self.writer.end(kind is None and self.keep, check=kind is None)
+        if "writer" not in vars(self):
+            return
+        try:
+            if kind is None and not self.keep:
+                await self.writer.flush_changes()  # the last that the database may refuse
+        finally:
+            await self.writer.finish(commit=kind is None and self.keep)
 
 
 # Both are async for speed alone: FastAPI runs what is not in a thread.
