@@ -33,7 +33,7 @@ async def rows(client: TestClient) -> dict[str, list[Any]]:
 
 
 def stored(client: TestClient) -> dict[str, list[Any]]:
-    """Give everything in the database."""
+    """Return everything in the database."""
     assert client.portal is not None
     return client.portal.call(rows, client)
 
@@ -48,7 +48,7 @@ def without_made(resource: Resource, response: Any) -> Json:
 
 
 @each_resource()
-def test_tried_creation_is_answered_as_always_and_keeps_nothing(
+def test_prefer_rollback_answers_201_and_keeps_nothing(
     client: TestClient, resource: Resource
 ) -> None:
     body = resource.body(client)
@@ -66,7 +66,7 @@ def test_tried_creation_is_answered_as_always_and_keeps_nothing(
 
 
 @each_resource("PATCH")
-def test_tried_change_is_answered_as_always_and_keeps_nothing(
+def test_prefer_rollback_answers_a_change_with_200_and_keeps_nothing(
     client: TestClient, resource: Resource
 ) -> None:
     path = resource.path(resource.new(client))
@@ -80,7 +80,7 @@ def test_tried_change_is_answered_as_always_and_keeps_nothing(
 
 
 @each_resource("DELETE")
-def test_tried_deletion_is_answered_as_always_and_keeps_nothing(
+def test_prefer_rollback_answers_a_deletion_with_204_and_keeps_nothing(
     client: TestClient, resource: Resource
 ) -> None:
     path = resource.path(resource.new(client))
@@ -91,7 +91,7 @@ def test_tried_deletion_is_answered_as_always_and_keeps_nothing(
     assert stored(client) == before
 
 
-def test_cart_is_priced_and_no_redemption_is_used(client: TestClient) -> None:
+def test_prefer_rollback_prices_an_order_and_uses_no_redemption(client: TestClient) -> None:
     product = new_product(client, price=10)
     new_coupon(client, initCount=1, percentOff=25)
     items = [{"productId": product["productId"], "quantity": 2}]
@@ -104,7 +104,7 @@ def test_cart_is_priced_and_no_redemption_is_used(client: TestClient) -> None:
     assert len(client.get("/orders").json()) == 1
 
 
-def test_what_the_database_refuses_is_refused_when_tried(client: TestClient) -> None:
+def test_prefer_rollback_answers_what_the_database_refuses(client: TestClient) -> None:
     product = new_product(client)
     store = {"storeId": product["storeId"]}
     other = new_product(client, store, name="Other")
@@ -120,7 +120,7 @@ def test_what_the_database_refuses_is_refused_when_tried(client: TestClient) -> 
             "precondition-failed")  # fmt: skip
 
 
-def test_import_can_be_tried(client: TestClient) -> None:
+def test_prefer_rollback_imports_nothing(client: TestClient) -> None:
     store = new_store(client)
     headers = {"content-type": "application/jsonl"}
     lines = [{"storeId": store["storeId"], "name": str(n), "price": 1} for n in range(250)]
@@ -137,7 +137,7 @@ def test_import_can_be_tried(client: TestClient) -> None:
     assert len(stored(client)["products"]) == 250
 
 
-def test_sign_out_can_be_tried_but_no_sign_in(client: TestClient) -> None:
+def test_prefer_rollback_applies_to_signing_out_but_not_to_signing_in(client: TestClient) -> None:
     """What counts failed attempts must count them all."""
     new_user(client, "ada")
     headers = {"authorization": f"Bearer {sign_in(client, 'ada')}", "host": "api.example"}
@@ -154,7 +154,7 @@ def test_sign_out_can_be_tried_but_no_sign_in(client: TestClient) -> None:
     assert client.get("/todos", headers=headers).status_code == 200
 
 
-def test_only_tried_request_keeps_no_idempotency_key(client: TestClient) -> None:
+def test_prefer_rollback_keeps_no_idempotency_key(client: TestClient) -> None:
     key = {"idempotency-key": "a"}
     before = stored(client)
     for _ in range(2):
@@ -175,7 +175,7 @@ def test_only_tried_request_keeps_no_idempotency_key(client: TestClient) -> None
 
 
 @each_resource()
-def test_created_object_need_not_be_answered(client: TestClient, resource: Resource) -> None:
+def test_prefer_minimal_answers_201_without_a_body(client: TestClient, resource: Resource) -> None:
     response = client.post(resource.collection, json=resource.body(client), headers=MINIMAL)
     assert (response.status_code, response.content) == (201, b"")
     assert response.headers["preference-applied"] == "return=minimal"
@@ -187,7 +187,7 @@ def test_created_object_need_not_be_answered(client: TestClient, resource: Resou
 
 
 @each_resource("PATCH")
-def test_changed_object_need_not_be_answered(client: TestClient, resource: Resource) -> None:
+def test_prefer_minimal_answers_a_change_with_204(client: TestClient, resource: Resource) -> None:
     path = resource.path(resource.new(client))
     before = client.get(path)
     for method in resource.methods & {"PATCH", "PUT"}:
@@ -199,7 +199,7 @@ def test_changed_object_need_not_be_answered(client: TestClient, resource: Resou
     assert client.get(path).headers["etag"] != before.headers["etag"]
 
 
-def test_repeated_request_is_answered_as_it_prefers(client: TestClient) -> None:
+def test_prefer_minimal_applies_to_a_replayed_answer(client: TestClient) -> None:
     key = {"idempotency-key": "a"}
     first = client.post("/stores", json=STORE, headers=key | MINIMAL)
     whole = client.post("/stores", json=STORE, headers=key)
@@ -213,7 +213,7 @@ def test_repeated_request_is_answered_as_it_prefers(client: TestClient) -> None:
             assert again.headers[name] == first.headers[name]
 
 
-def test_refusal_is_answered_whole(client: TestClient) -> None:
+def test_prefer_minimal_leaves_an_error_as_it_is(client: TestClient) -> None:
     problem(client.post("/stores", json={}, headers=MINIMAL), 422, "invalid")
 
 
@@ -259,7 +259,7 @@ def test_preferences_in_several_header_lines_count_as_one_list(client: TestClien
     assert (response.content, client.get("/stores").json()) == (b"", [])
 
 
-def test_reading_has_no_preferences(client: TestClient) -> None:
+def test_prefer_is_ignored_by_reads(client: TestClient) -> None:
     response = client.get(f"/stores/{new_store(client)['storeId']}", headers=TRY | MINIMAL)
     assert response.status_code == 200
     assert "preference-applied" not in response.headers

@@ -12,7 +12,7 @@ async def abandon_after(seconds: float, work: Coroutine[Any, Any, Result]) -> Re
     """Wait so long for the database, and no longer: TimeoutError.
 
     `asyncio.timeout` would wait on until the driver has cancelled its statement, which takes ten
-    seconds more with a server that hangs. Here that goes on without us.
+    seconds more with a server that hangs. Here the cancellation is not waited for.
     """
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)

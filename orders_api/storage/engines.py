@@ -49,7 +49,7 @@ class Database:
         self.dialect = dialect(paramstyle="qmark" if self.is_sqlite else "numeric_dollar")
         size = settings.database_pool_size
         if self.is_sqlite and self.url.database in {None, "", ":memory:"}:
-            # It lives as long as a connection is open, so one is, whatever befalls the pool's.
+            # It lives as long as one connection is open, so this one is until the end.
             name = f"file:{uuid4()}"
             query = {"mode": "memory", "cache": "shared", "uri": "true"}
             self._anchor = sqlite3.connect(f"{name}?mode=memory&cache=shared", uri=True)

@@ -1,4 +1,4 @@
-"""Transactions that the database rolled back for the sake of others, and that are tried again."""
+"""Repeats transactions that the database rolled back because of concurrent ones."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ LONGEST_PAUSE = 0.25  # seconds between two attempts
 async def retry_on_conflict(
     answer: Callable[[Request], Awaitable[Response]], request: Request
 ) -> Response:
-    """Answer, and again if the database rolled back for the sake of other transactions.
+    """Answer, and again if the database rolled back because of a concurrent transaction.
 
     Until `DATABASE_TIMEOUT` seconds after the first conflict. The pauses grow, and differ from
     request to request, so that those who collided do not meet again.
