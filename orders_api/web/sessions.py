@@ -182,14 +182,14 @@ class Writer(UnitOfWork):
 class RequestTransaction:
     """All that one request does with the database: it happens whole, or not at all.
 
-    If it is not to be kept, it is undone at the end, after all that the database could refuse.
+    Without `commit` it is undone at the end, after all that the database could refuse.
     """
 
     def __init__(
-        self, request: Request, keep: bool = True, after_begin: AfterBegin | None = None
+        self, request: Request, commit: bool = True, after_begin: AfterBegin | None = None
     ) -> None:
         self.request = request
-        self.keep = keep
+        self.commit = commit
         self.after_begin = after_begin
 
     @cached_property
@@ -207,10 +207,10 @@ class RequestTransaction:
         if "writer" not in vars(self):
             return
         try:
-            if kind is None and not self.keep:
+            if kind is None and not self.commit:
                 await self.writer.flush_changes()  # the last that the database may refuse
         finally:
-            await self.writer.finish(commit=kind is None and self.keep)
+            await self.writer.finish(commit=kind is None and self.commit)
 
 
 # Both are async for speed alone: FastAPI runs what is not in a thread.

@@ -102,7 +102,7 @@ def after_load_schema(_: object, __: object) -> None:
 
 @schemathesis.hook
 def before_call(_: object, case: Case, __: object) -> None:
-    """Add an unused key, the present state, the list's own cursor and existing ids to most requests."""
+    """Add unused keys, present states, the list's own cursors and existing ids to most requests."""
     if not next(three_of_four):
         if "userId" in case.path_parameters:
             case.path_parameters["userId"] = SomeUser.user_id  # one may delete oneself only
