@@ -21,7 +21,7 @@ from starlette.types import Message
 from orders_api.app import create_app
 from orders_api.models import OrderDetail, OrderOut
 from orders_api.settings import Settings
-from orders_api.storage import engines, private_names
+from orders_api.storage import engines
 from orders_api.storage.insertion import Insertion
 from orders_api.storage.migrations import migrate
 from orders_api.storage.schemas import table_of
@@ -37,17 +37,6 @@ from tests.conftest import (
 from tests.samples import STORE, new_order, new_product, new_store, problem
 
 needs_postgresql = pytest.mark.skipif(Postgres.url is None, reason="needs PostgreSQL")
-
-
-def test_ordinary_way_is_taken_where_a_library_lacks_a_private_name(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    for database in ("sqlite", "postgresql"):
-        monkeypatch.setitem(private_names.PRIVATE_NAMES, database, ["sqlalchemy:_gone"])
-    with local_client(create_app(Settings(database_url=database_url, shortcuts=True))) as client:
-        assert not database_of(client).shortcuts
-        assert client.get("/stores").json() == []
-    assert len([line for line in caplog.messages if "sqlalchemy:_gone" in line]) == 1
 
 
 def test_default_is_made_anew_for_each_row() -> None:

@@ -5,7 +5,8 @@ from functools import cached_property
 from typing import Any, NamedTuple, get_args
 
 from fastapi import FastAPI
-from fastapi.routing import RouteContext, iter_route_contexts
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from starlette import routing
 from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, Match, NoMatchFound, WebSocketRoute
 from starlette.types import Receive, Scope, Send
@@ -19,6 +20,7 @@ from orders_api.web.sessions import Read, Write
 
 DEPENDENCIES = {get_args(alias)[1].dependency for alias in (Read, Write, CurrentCaller)}
 HANDLER = "orders_api.handler"
+MATCHED_BY_PATH = {APIRoute.matches, routing.Route.matches, routing.Mount.matches}
 
 
 class Entry(NamedTuple):
@@ -108,13 +110,12 @@ def _index(contexts: list[RouteContext]) -> Index:
     entries: dict[str, Entry | None] = {}
     all_methods = {method for context in contexts for method in context.methods or ()}
     for context in contexts:
-        regex = getattr(context, "path_regex", None)
-        if regex is None:
-            break  # for a host, say: what follows is found by FastAPI
+        if type(context.original_route).matches not in MATCHED_BY_PATH:
+            break  # a host, say: what follows is found by FastAPI
         entry = _entry(context)
         group = f"entry_{len(entries)}"
         entries[group] = entry
-        source = re.sub(r"\?P<\w+>", "", regex.pattern)
+        source = re.sub(r"\?P<\w+>", "", context.path_regex.pattern)
         pattern = f"(?P<{group}>{source})"
         for method in context.methods or all_methods:
             earlier = patterns.setdefault(method, [])
