@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel
 
 from orders_api import models
@@ -18,7 +19,7 @@ from orders_api.models import (
     StoreOut,
 )
 from orders_api.storage.insertion import rows_of
-from orders_api.storage.projection import projection_of
+from orders_api.storage.projection import Projection, by_key, projection_of
 from orders_api.storage.schemas import table_of
 
 KEYS = [UUID(int=n) for n in range(1, 5)]
@@ -133,6 +134,25 @@ def test_each_statement_has_the_columns_that_its_objects_are_made_of() -> None:
         query = projection.select(order=[projection.key.key])
         in_front = 3 if projection.lists else 0  # the list, the place and the parent's key
         assert len(query.exported_columns) == in_front + own
+
+
+ON_SQLITE = {
+    "$1::UUID": "?",
+    "AS UUID": "AS CHAR(32)",
+    "TIMESTAMP WITH TIME ZONE": "DATETIME",
+    "AS key": 'AS "key"',
+}
+
+
+@pytest.mark.parametrize("dialects", [sqlite, postgresql], ids=["sqlite", "postgresql"])
+def test_statement_is_the_one_that_is_described(dialects: Any) -> None:
+    described = str(Projection.__doc__).partition("on PostgreSQL:")[2]
+    if dialects is sqlite:
+        for there, here in ON_SQLITE.items():
+            assert there in described
+            described = described.replace(there, here)
+    dialect = dialects.dialect(paramstyle="qmark" if dialects is sqlite else "numeric_dollar")
+    assert str(by_key(OrderOut).compile(dialect=dialect)).split() == described.split()
 
 
 # --- Inserting ----------------------------------------------------------------------------

@@ -44,7 +44,28 @@ class Projection:
     With lists, each row is either an object or an item of a list. It has the number of the list
     (0 for an object), its place in that list, the object's key, then the columns of an object and
     those of each list. They are NULL but for the row's own and, in an item of a list within a list,
-    the keys of the items around it.
+    the keys of the items around it. An order with its totals is, on PostgreSQL:
+
+        WITH parents AS
+            (SELECT orders.order_id AS order_id, orders.date AS date, orders.coupon_id AS coupon_id,
+                orders.coupon_code AS coupon_code, orders.percent_off AS percent_off
+            FROM orders WHERE orders.order_id = $1::UUID)
+        SELECT 0 AS list, 0 AS place, parents.order_id AS key,
+            parents.order_id AS c0, parents.date AS c1, parents.coupon_id AS c2,
+            parents.coupon_code AS c3, parents.percent_off AS c4,
+            CAST(NULL AS VARCHAR(3)) AS anon_1, CAST(NULL AS NUMERIC(12, 2)) AS anon__1,
+            CAST(NULL AS NUMERIC(12, 2)) AS anon__2, CAST(NULL AS NUMERIC(12, 2)) AS anon__3
+        FROM parents
+        UNION ALL SELECT 1, row_number() OVER (ORDER BY order_totals_1.currency) AS anon_2,
+            parents.order_id,
+            CAST(NULL AS UUID) AS anon_1, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS anon__4,
+            CAST(NULL AS UUID) AS anon__5, CAST(NULL AS VARCHAR) AS anon__6,
+            CAST(NULL AS INTEGER) AS anon__7,
+            order_totals_1.currency, order_totals_1.subtotal, order_totals_1.discount,
+            order_totals_1.total
+        FROM parents JOIN order_totals AS order_totals_1
+            ON parents.order_id = order_totals_1.order_id
+        ORDER BY list, place
     """
 
     key: Any
