@@ -1,6 +1,9 @@
 """Whatever a team adds to the application works as FastAPI says, with shortcuts and without."""
 
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -8,17 +11,20 @@ from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Query, Req
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlmodel import SQLModel
+from starlette.routing import BaseRoute, Host, Match, Route
+from starlette.types import Receive, Scope, Send
 
 from orders_api.app import create_app
 from orders_api.settings import Settings
-from orders_api.web import FORBIDDEN, Problem, Router
+from orders_api.web import FORBIDDEN, Problem, Router, routing as web
 from tests.conftest import local_client
 from tests.samples import problem
 
 
 @pytest.fixture(params=[True, False], ids=["shortcuts", "ordinary"])
-def app(request: pytest.FixtureRequest) -> FastAPI:
-    return create_app(Settings(database_url="sqlite://", shortcuts=request.param))
+def app(request: pytest.FixtureRequest, migrated_file: Path, tmp_path: Path) -> FastAPI:
+    url = f"sqlite:///{shutil.copy(migrated_file, tmp_path)}"  # to migrate takes longer
+    return create_app(Settings(database_url=url, shortcuts=request.param))
 
 
 def raises(error: Exception) -> Callable[[], Any]:
@@ -52,6 +58,125 @@ def test_exception_handler_of_the_team_is_called(app: FastAPI, key: Any, error: 
         response = client.get("/boom")
     assert (response.status_code, response.json()) == (418, type(error).__name__)
     assert "x-request-id" in response.headers
+
+
+class TeamItem(SQLModel):
+    name: str
+
+
+def test_exception_handler_of_the_team_reads_the_body(app: FastAPI) -> None:
+    async def answer(request: Request, error: RequestValidationError) -> Response:
+        return JSONResponse([error.body, (await request.body()).decode()], 418)
+
+    router = Router()
+
+    @router.post("/items")
+    async def create_item(item: TeamItem) -> TeamItem:
+        return item
+
+    app.include_router(router)
+    app.exception_handler(RequestValidationError)(answer)
+    with local_client(app) as client:
+        response = client.post("/items", json={"name": 1})
+        assert (response.status_code, response.json()) == (418, [{"name": 1}, '{"name":1}'])
+        response = client.post("/items?x=1", json={"name": "a"})
+        assert (response.status_code, response.json()) == (418, [None, '{"name":"a"}'])
+
+
+def test_handler_of_failures_does_not_wait_for_the_body(app: FastAPI) -> None:
+    async def answer(request: Request, _: Exception) -> Response:
+        with pytest.raises(RuntimeError):  # as Starlette's own
+            await request.body()
+        return JSONResponse("failed", 500)
+
+    router = Router()
+
+    @router.post("/items")
+    async def create_item(item: TeamItem) -> TeamItem:
+        raise KeyError(item.name)
+
+    app.include_router(router)
+    app.exception_handler(Exception)(answer)
+    with local_client(app) as client:
+        assert client.post("/items", json={"name": "a"}).json() == "failed"
+
+
+class ByHeader(BaseRoute):
+    """Takes requests by what no path tells."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        is_ours = (b"x-team", b"a") in scope["headers"]
+        return (Match.FULL, {"endpoint": self}) if is_ours else (Match.NONE, {})
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse("by header")(scope, receive, send)
+
+
+class ByVersion(Route):
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        is_new = (b"x-version", b"2") in scope["headers"]
+        return super().matches(scope) if is_new else (Match.NONE, {})
+
+
+def test_routes_of_other_kinds_come_first(app: FastAPI) -> None:
+    async def get_store(_: Request) -> Response:
+        return JSONResponse("version 2")
+
+    other = FastAPI()
+    other.get("/stores")(raises(HTTPException(418)))
+    app.router.routes[1:1] = [
+        ByVersion("/stores/{n}", get_store),
+        Host("other.example", other),
+        ByHeader(),
+    ]
+    with local_client(app) as client:
+        assert client.get("/stores").json() == []
+        assert client.get("/stores", headers={"x-team": "a"}).json() == "by header"
+        assert client.get("/stores", headers={"host": "other.example"}).status_code == 418
+        assert client.get("/stores/1", headers={"x-version": "2"}).json() == "version 2"
+        problem(client.get("/stores/1"), 422, "invalid")
+
+
+class Marked(web.Route):
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["mark"] = "marked"
+        await super().handle(scope, receive, send)
+
+
+def test_route_class_of_the_team_handles_its_requests(app: FastAPI) -> None:
+    async def get_mark(request: Request) -> str:
+        return str(getattr(request.state, "mark", ""))
+
+    router = Router()
+    router.add_api_route("/mark", get_mark, route_class_override=Marked)
+    app.include_router(router)
+    with local_client(app) as client:
+        assert client.get("/mark").json() == "marked"
+
+
+def test_application_is_mounted_in_another(app: FastAPI) -> None:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with app.router.lifespan_context(app):
+            yield
+
+    outer = FastAPI(lifespan=lifespan)
+    outer.mount("/shop", app)
+    with local_client(outer) as client:
+        response = client.post("/shop/todos", json={"task": "Wait"})
+        assert response.headers["location"] == "/shop/todos/1"
+        assert client.get(response.headers["location"]).json() == response.json()
+        assert client.get("/shop/todos/").json() == [response.json()]
+        assert client.get("/todos").status_code == 404
+
+
+def test_frontend_is_asked_last(app: FastAPI, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("front")
+    (tmp_path / "stores").write_text("front")
+    app.frontend("/", directory=tmp_path)
+    with local_client(app) as client:
+        assert client.get("/stores").json() == []
+        assert client.get("/index.html").text == "front"
 
 
 @pytest.mark.parametrize("status", [402, 404, 405, 409, 410, 418, 451, 503])

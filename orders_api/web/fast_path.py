@@ -91,14 +91,16 @@ def build_fast_handler(
         for name, check in query_params:
             values[name], found = check(dict(request.query_params), values, loc=("query",))
             errors += found
+        body = None
         for name, check in body_params:
             if await request.body():
-                values[name], found = check(await request.json(), values, loc=("body",))
+                body = await request.json()
+                values[name], found = check(body, values, loc=("body",))
                 errors += found
             else:
                 errors.append(MISSING_BODY)
         if errors:
-            raise RequestValidationError(errors)
+            raise RequestValidationError(errors, body=body)
         for name, dependency in others_by_name:
             values[name] = await dependency(request)
         if request_name:

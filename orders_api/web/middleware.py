@@ -111,7 +111,7 @@ class RequestContext:
         except Exception as error:
             log.exception("The request %s failed", request_id)
             if not status:
-                request = Request(scope, limited_receive)
+                request = Request(scope)  # its body is read or lost, as in Starlette's own
                 if iscoroutinefunction(self.answer_failure):
                     response = await self.answer_failure(request, error)
                 else:

@@ -16,7 +16,7 @@ def query_parameters(route: APIRoute | RouteContext) -> Iterator[tuple[str, bool
     """Return the name of each parameter, and whether it may be given several times."""
     for field in get_flat_params(route.dependant):
         if not isinstance(field.field_info, ELSEWHERE):
-            yield field.alias, takes_several(field.field_info.annotation)
+            yield field.validation_alias or field.alias, takes_several(field.field_info.annotation)
 
 
 def takes_several(annotation: Any) -> bool:

@@ -1,7 +1,7 @@
 """Requests as they are taken: strict JSON, known parameters, and media types that are named."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from fastapi import Request
@@ -14,7 +14,20 @@ JSON = "application/json"
 
 
 class StrictRequest(Request):
-    """Reads strict JSON."""
+    """Reads strict JSON.
+
+    The body is kept by the request that it is made of, which exception handlers are called with.
+    """
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request.scope, request.receive)
+        self.original = request
+
+    async def body(self) -> bytes:
+        return await self.original.body()
+
+    def stream(self) -> AsyncGenerator[bytes, None]:
+        return self.original.stream()
 
     async def json(self) -> Any:
         try:

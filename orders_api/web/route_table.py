@@ -9,11 +9,10 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from starlette import routing
 from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, Match, NoMatchFound, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orders_api.logs import log
-from orders_api.web.fast_path import RequestHandler, build_fast_handler
-from orders_api.web.requests import StrictRequest
+from orders_api.web.fast_path import build_fast_handler
 from orders_api.web.routing import Route
 from orders_api.web.security import CurrentCaller
 from orders_api.web.sessions import Read, Write
@@ -28,7 +27,7 @@ class Entry(NamedTuple):
 
     route: Route
     parameters: list[str]
-    handle: RequestHandler
+    handle: ASGIApp
 
 
 class Index(NamedTuple):
@@ -97,8 +96,7 @@ class RouteTable(BaseRoute):
         }
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await scope[HANDLER](StrictRequest(scope, receive))
-        await response(scope, receive, send)
+        await scope[HANDLER](scope, receive, send)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         raise NoMatchFound(name, path_params)  # the routes themselves are asked next
@@ -134,4 +132,7 @@ def _entry(context: RouteContext) -> Entry | None:
     if not isinstance(route, Route) or not route.may_be_fast:
         return None
     handle = build_fast_handler(context, DEPENDENCIES)
-    return Entry(route, list(context.param_convertors), route.wrap(handle)) if handle else None
+    if handle is None:
+        return None
+    app = routing.request_response(route.wrap(handle))
+    return Entry(route, list(context.param_convertors), app)

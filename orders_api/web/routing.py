@@ -40,7 +40,8 @@ class Route(APIRoute):
     @property
     def may_be_fast(self) -> bool:
         """Whether no subclass calls the endpoint in a way of its own."""
-        return type(self).get_route_handler is Route.get_route_handler
+        own = type(self)
+        return own.get_route_handler is Route.get_route_handler and own.handle is Route.handle
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         return self.wrap(super().get_route_handler())
@@ -99,8 +100,7 @@ class Route(APIRoute):
             nonlocal included
             if included is None:
                 included = Included.of(self, request.app)
-            if not isinstance(request, StrictRequest):
-                request = StrictRequest(request.scope, request.receive)
+            request = StrictRequest(request)
             if is_item and request.scope["path"] in request.app.state.fixed_paths:
                 raise HTTPException(405)  # `/products/import`, which is no id of a product
             request.state.caller = ANYONE if self.public else await authorize(request)
