@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
-from sqlalchemy import Connection, Engine, literal, select, union_all
+from sqlalchemy import CompoundSelect, Connection, Engine, literal, select, union_all
 from sqlmodel import SQLModel
 
 from orders_api.app import create_app
@@ -112,18 +113,22 @@ def pytest_collection_finish() -> None:
 
 # --- Failures -----------------------------------------------------------------------------
 
-exchanges: deque[str] = deque(maxlen=5)
-"""The last requests of the test, and their answers."""
+exchanges: deque[httpx2.Response] = deque(maxlen=5)
+"""The last answers of the test, which know their requests."""
 
 sent: deque[str] = deque(maxlen=15)
 """The last statements of the test."""
 
 
 def record_exchange(response: httpx2.Response) -> None:
+    response.read()
+    exchanges.append(response)
+
+
+def shown_exchange(response: httpx2.Response) -> str:
     request = response.request
     body = request.read() if isinstance(request.stream, httpx2.ByteStream) else b"(a stream)"
-    response.read()
-    exchanges.append(
+    return (
         f"{request.method} {request.url}\n{shown(body)}"
         f"{response.status_code} {dict(response.headers)}\n{shown(response.content)}"
     )
@@ -135,7 +140,7 @@ def shown(body: bytes) -> str:
 
 
 def record_statement(_: Connection, text: str) -> None:
-    sent.append(" ".join(text.split()))
+    sent.append(text)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -148,7 +153,9 @@ def pytest_runtest_setup() -> None:
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed:
-        for name, texts in {"requests": exchanges, "statements": sent}.items():
+        requests = [shown_exchange(response) for response in exchanges]
+        statements = [" ".join(text.split()) for text in sent]
+        for name, texts in {"requests": requests, "statements": statements}.items():
             if texts:
                 report.sections.append((f"Last {name}", "\n".join(texts)))
     return report
@@ -221,17 +228,23 @@ def database_of(client: TestClient) -> Database:
     return database
 
 
+@cache
+def filled_tables() -> CompoundSelect[tuple[str]]:
+    """Return the query for the names of the tables that have rows."""
+    tables = SQLModel.metadata.sorted_tables
+    return union_all(
+        *(select(literal(table.name)).where(select(table).exists()) for table in tables)
+    )
+
+
 async def delete_all_rows(database: Database) -> None:
     """Delete the rows from the tables that have any, whoever has written them."""
-    tables = {table.name: table for table in SQLModel.metadata.sorted_tables}
-    filled = union_all(
-        *(select(literal(name)).where(select(table).exists()) for name, table in tables.items())
-    )
     async with database.writer.begin() as connection:
-        names = set(await connection.scalars(filled))
-        for name, table in reversed(tables.items()):
-            if name in names:
-                await connection.execute(table.delete())
+        names = set(await connection.scalars(filled_tables()))
+        if names:
+            for table in reversed(SQLModel.metadata.sorted_tables):
+                if table.name in names:
+                    await connection.execute(table.delete())
 
 
 @dataclass

@@ -11,6 +11,7 @@ import atexit
 import os
 import shutil
 import sqlite3
+import sys
 import tempfile
 import threading
 import warnings
@@ -20,7 +21,11 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import psycopg
+# Images set it to save space, and each of the many processes would compile everything anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+import psycopg  # noqa: E402  # with bytecode
 
 # Removed, since what the tests start are no workers.
 WORKER = os.environ.pop("PYTEST_XDIST_WORKER", None)
