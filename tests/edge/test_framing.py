@@ -175,10 +175,18 @@ TABLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
 @pytest.mark.parametrize("packets", ["one", "bytes"])
-def test_requests_have_these_answers_and_effects(server: Server, row: Row, packets: str) -> None:
-    sent = [row.sent] if packets == "one" else [bytes([byte]) for byte in row.sent]
+def test_requests_have_these_answers_and_effects(
+    server: Server, packets: str, subtests: pytest.Subtests
+) -> None:
+    for name, row in TABLE.items():
+        with subtests.test(name):
+            sent = [row.sent] if packets == "one" else [bytes([byte]) for byte in row.sent]
+            check_exchange(server, row, sent)
+
+
+def check_exchange(server: Server, row: Row, sent: list[bytes]) -> None:
+    server.clear()
     found = server.exchange(*sent, ends=not row.closes)
     assert [answer.status for answer in found] == row.statuses
     assert server.tasks() == list(row.tasks)

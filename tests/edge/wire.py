@@ -53,24 +53,25 @@ class Answer:
 
 def answers(received: bytes, method: str = "GET") -> list[Answer]:
     """Split all that a server has sent; nothing may be left over or missing."""
-    found = []
-    while received:
-        head, separator, received = received.partition(b"\r\n\r\n")
-        assert separator, head
-        start, *lines = head.decode("latin-1").split("\r\n")
+    found, at = [], 0
+    while at < len(received):
+        end = received.find(b"\r\n\r\n", at)
+        assert end > 0, received[at:]
+        start, *lines = received[at:end].decode("latin-1").split("\r\n")
+        at = end + 4
         assert start.startswith("HTTP/1.1 "), start
         headers = {name.lower(): value for name, _, value in (n.partition(": ") for n in lines)}
         status, body = int(start.split()[1]), b""
         if status == 100:
             continue
         if "transfer-encoding" in headers:
-            while size := int(received.partition(b"\r\n")[0], 16):
-                _, _, received = received.partition(b"\r\n")
-                body, received = body + received[:size], received[size + 2 :]
-            received = received.removeprefix(b"0\r\n\r\n")
+            while size := int(received[at : (end := received.index(b"\r\n", at))], 16):
+                body, at = body + received[end + 2 : end + 2 + size], end + size + 4
+            assert received.startswith(b"0\r\n\r\n", at)
+            at += 5
         elif status not in {204, 304} and method != "HEAD":
             size = int(headers["content-length"])
-            body, received = received[:size], received[size:]
+            body, at = received[at : at + size], at + size
             assert len(body) == size
         found.append(Answer(status, headers, body))
     return found
@@ -117,7 +118,8 @@ class Server:
         return answer.body == b'{"status":"ok"}'
 
     def clear(self) -> None:
-        self.exchange(b"".join(request(f"DELETE /todos/{t['todoId']}", HOST) for t in self.todos()))
+        if todos := self.todos():
+            self.exchange(b"".join(request(f"DELETE /todos/{t['todoId']}", HOST) for t in todos))
 
     def lines_of(self, answer: Answer) -> list[Any]:
         """Return what is logged of a request, once there is any: its line follows its answer."""
@@ -134,11 +136,11 @@ class Server:
 
 
 def read_all(connection: socket.socket, may_be_reset: bool = False) -> bytes:
-    received = b""
+    parts = []
     with suppress(ConnectionResetError) if may_be_reset else nullcontext():
         while part := connection.recv(65536):
-            received += part
-    return received
+            parts.append(part)
+    return b"".join(parts)
 
 
 def reset(connection: socket.socket) -> None:
