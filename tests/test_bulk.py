@@ -341,7 +341,7 @@ def test_file_that_cannot_be_used_is_said_in_a_sentence(
 
 # --- demo ----------------------------------------------------------------------------------
 
-MADE = "Made 7 stores, 200 products, 8 coupons and 40 orders.\n"
+MADE = "Made 4 stores, 50 products, 8 coupons and 10 orders.\n"
 
 
 def everything(url: str) -> str:
@@ -349,10 +349,10 @@ def everything(url: str) -> str:
 
 
 def test_same_seed_makes_the_same_data(tmp_path: Path, url: str) -> None:
-    assert done(url, "demo", "--size", "200", "--seed", "7") == MADE
+    assert done(url, "demo", "--size", "50", "--seed", "7") == MADE
     again, other = (f"sqlite:///{tmp_path}/{name}.db" for name in ("again", "other"))
-    assert done(again, "demo", "--size", "200", "--seed", "7") == MADE
-    assert done(other, "demo", "--size", "200", "--seed", "8") == MADE
+    assert done(again, "demo", "--size", "50", "--seed", "7") == MADE
+    assert done(other, "demo", "--size", "50", "--seed", "8") == MADE
     assert everything(url) == everything(again)
     assert everything(url) != everything(other)
 

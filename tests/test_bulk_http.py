@@ -167,14 +167,14 @@ def test_others_are_answered_and_write_while_bad_and_blank_lines_are_read(
         httpx2.Client(base_url=address, timeout=300, verify=False) as importer,
         ThreadPoolExecutor(1) as pool,
     ):
-        body = b"\n" * 300_000 + b"x\n" * 30_000
+        body = b"\n" * 150_000 + b"x\n" * 15_000
         path = "/products/import?skipBad=true"
         answer = pool.submit(importer.post, path, content=body, headers=LINES)
         others = 0
         while not answer.done():
             assert web.post("/todos", json={"task": "A"}).status_code == 201
             others += 1
-        assert answer.result().json()["skipped"] == 30_000
+        assert answer.result().json()["skipped"] == 15_000
         assert others > 2  # all the others waited for the import to end
 
 
@@ -304,19 +304,15 @@ def test_export_of_no_orders_is_empty(client: TestClient) -> None:
     problem(client.get("/orders/export?limit=3"), 422, "invalid")
 
 
-def test_export_reads_many_orders_at_a_time(client: TestClient, statements: Statements) -> None:
+def test_export_reads_many_orders_at_a_time_and_its_head_only_the_first(
+    client: TestClient, statements: Statements
+) -> None:
     one = new_product(client)
     orders = [new_order(client, (one, 1)) for _ in range(101)]
     statements.texts.clear()
     lines = client.get("/orders/export").text.splitlines()
     assert [json.loads(line)["orderId"] for line in lines] == [o["orderId"] for o in orders]
     assert len(statements) == 2 + 1  # two pages, and then none
-
-
-def test_head_of_an_export_does_not_read_it_all(client: TestClient, statements: Statements) -> None:
-    one = new_product(client)
-    for _ in range(101):
-        new_order(client, (one, 1))
     statements.texts.clear()
     response = client.head("/orders/export")
     assert (response.status_code, response.headers["content-type"]) == (200, "application/jsonl")

@@ -32,7 +32,7 @@ from tests.samples import (
     sign_in,
 )
 
-ENOUGH = 7  # psycopg prepares a statement that was run more than five times
+ENOUGH = 6  # psycopg prepares a statement that was run more than five times
 BACKENDS = """
     FROM pg_stat_activity WHERE application_name = 'orders-api' AND datname = current_database()
 """

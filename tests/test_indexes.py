@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, get_args
 from uuid import UUID
 
@@ -190,18 +191,24 @@ class Work:
             memory = f"{url.database}?mode=memory&cache=shared"
             with closing(sqlite3.connect(memory, uri=True)) as connection:
                 return sum(_steps(connection, text) for text, _ in self.sent)
+        explain = "EXPLAIN (ANALYZE, FORMAT JSON) "
+        return sum(
+            _rows(row[0]["Plan"])
+            for text, values in self.sent
+            for (row,) in self.postgresql.execute((explain + text).encode(), values)
+        )
+
+    @cached_property
+    def postgresql(self) -> psycopg.Connection[Any]:
         url = self.database.url.set(drivername="postgresql")
-        with psycopg.connect(
-            url.render_as_string(hide_password=False), cursor_factory=psycopg.RawCursor
-        ) as connection:
-            # To read all of a table as small as these is cheap otherwise.
-            connection.execute("SET random_page_cost = 1.1")
-            explain = "EXPLAIN (ANALYZE, FORMAT JSON) "
-            return sum(
-                _rows(row[0]["Plan"])
-                for text, values in self.sent
-                for (row,) in connection.execute((explain + text).encode(), values)
-            )
+        connection = psycopg.connect(
+            url.render_as_string(hide_password=False),
+            autocommit=True,
+            cursor_factory=psycopg.RawCursor,
+        )
+        # To read all of a table as small as these is cheap otherwise.
+        connection.execute("SET random_page_cost = 1.1")
+        return connection
 
 
 def _steps(connection: sqlite3.Connection, text: str) -> int:
@@ -234,6 +241,8 @@ def filled(running_client: TestClient) -> Iterator[Work]:
     work = Work(database_of(running_client))
     running_client.portal.call(work.fill)
     yield work
+    if not work.database.is_sqlite:
+        work.postgresql.close()
     running_client.portal.call(delete_all_rows, work.database)
 
 

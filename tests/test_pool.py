@@ -235,7 +235,7 @@ def test_wait_has_an_end(checked: Callable[..., None]) -> None:
         assert await pool.acquire() in connections
         await pool.release(connections[-1])
 
-    checked(check, seconds=0.5)
+    checked(check, seconds=0.1)
 
 
 def test_connection_on_which_a_rollback_does_not_end_is_closed(
