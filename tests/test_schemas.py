@@ -277,14 +277,16 @@ def test_pages_sorted_by_what_may_be_null_have_all(changing_books: TestClient, k
     eggs = {"title": "Eggs", "weight": "-0", "bookId": KEYS[9], "author": ADA, "editor": None}
     created = changing_books.post("/books/BookAuthors", json=eggs).json()
     assert created == changing_books.get(f"/books/BookAuthors/{KEYS[9]}").json()
-    for (sort, titles), limit in product(SORTED.items(), (1, 3)):
+    # What is not null sorts alike whatever else is shown.
+    sorts = SORTED if kind in {"BookOut", "BookDetail"} else ["shelf", "-shelf"]
+    for sort, limit in product(sorts, (1, 3)):
         path, found = f"/books/{kind}?sort={sort}&limit={limit}", []
         while path:
             response = changing_books.get(path)
             assert response.status_code == 200, response.text
             found += [book["title"] for book in response.json()]
             path = response.links["next"]["url"] if response.links else ""
-        assert found == titles, (sort, limit)
+        assert found == SORTED[sort], (sort, limit)
 
 
 class Coloured(StoreOut):
