@@ -39,7 +39,7 @@ synchronous_commit = off
 wal_level = minimal
 max_wal_senders = 0
 max_connections = 300
-autovacuum = off
+autovacuum = off  # which looks at each of the many databases
 """
 # Names sort by code point.
 EMPTY = "template0 LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"

@@ -147,6 +147,11 @@ def test_role_that_may_not_create_databases_has_one_process(given: str) -> None:
             connection.execute("DROP ROLE modest")
 
 
+def test_bytecode_is_kept_for_the_next_process() -> None:
+    assert not sys.dont_write_bytecode
+    assert "PYTHONDONTWRITEBYTECODE" not in os.environ
+
+
 # --- What is said -------------------------------------------------------------------------
 
 FAILING = """
