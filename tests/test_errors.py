@@ -340,7 +340,7 @@ def test_duplicate_under_an_unknown_constraint_names_no_wrong_members(client: Te
 
 
 def test_hanging_database_is_503_in_the_end() -> None:
-    app = create_app(Settings(database_url="sqlite://", database_timeout=0.05))
+    app = create_app(Settings(database_url="sqlite://", database_timeout=0.5))
     with local_client(app) as client:
         assert isinstance(client.app, FastAPI)
         database = database_of(client)
