@@ -146,6 +146,7 @@ class BookFigures(BookOut):
 class BookGenres(BookOut):
     """A list of values through a link table."""
 
+    author_id: UUID
     genres: Annotated[list[str], Each("name")]
 
 

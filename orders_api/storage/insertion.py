@@ -1,7 +1,8 @@
 """Objects of Out classes as rows: what an Out class names is what is inserted.
 
-Nested objects are there already: of those only the keys are taken. What the database makes (an
-increasing key, a server default, a computed column) is left to it where the object has None.
+Nested objects are there already, and so is what is behind a link table: of those only the keys are
+taken, which are looked up for a list of values. What the database makes (an increasing key, a
+server default, a computed column) is left to it where the object has None.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,13 +11,18 @@ from functools import cache, partial
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Column, Insert, Table, bindparam, insert
+from sqlalchemy import Column, Insert, Table, bindparam, insert, literal_column, select
 from sqlalchemy.orm import RelationshipProperty
 from sqlmodel import SQLModel
 
 from orders_api.storage.schemas import Nested, members_of, table_of
 
-Rows = dict[tuple[Any, tuple[str, ...]], list[dict[str, Any]]]
+Target = Table | Nested
+"""Where rows are inserted; a list of values stands for its link table."""
+
+VALUE = "linked_value"  # the parameter, which is no column
+
+Rows = dict[tuple[Target, tuple[str, ...]], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,11 @@ class Insertion:
         return values
 
 
-def rows_of(one: SQLModel) -> list[tuple[Any, list[dict[str, Any]]]]:
-    """Return the rows that an object consists of, by table and columns, its own row first."""
+def rows_of(one: SQLModel) -> list[tuple[Target, list[dict[str, Any]]]]:
+    """Return the rows that an object consists of, by target and columns, its own row first."""
     found: Rows = {}
     _add_rows(found, _insertion(type(one)), one, None)
-    return [(table, rows) for (table, _), rows in found.items()]
+    return [(target, rows) for (target, _), rows in found.items()]
 
 
 def _add_rows(
@@ -69,11 +75,11 @@ def _add_rows(
 def _insertion_of_item(nested: Nested) -> Insertion:
     relationship = nested.relationship
     if relationship.secondary is not None:  # a row of the link table
+        inherited = {str(b.key): str(a.key) for a, b in relationship.synchronize_pairs}
         if nested.schema is None:
-            raise TypeError(f"{nested.name} has values of other rows: insert the links to those")
+            return Insertion(nested, {VALUE: lambda value: value}, inherited, {})
         pairs = relationship.secondary_synchronize_pairs or ()
         members = {str(b.key): attrgetter(str(a.key)) for a, b in pairs}
-        inherited = {str(b.key): str(a.key) for a, b in relationship.synchronize_pairs}
         return Insertion(relationship.secondary, members, inherited, {})
     if nested.schema:
         return _insertion(nested.schema, relationship)
@@ -159,9 +165,11 @@ def _shows_key_made_by_server(schema: type[SQLModel]) -> bool:
 
 
 @cache
-def insert_of(table: Table) -> Insert:
+def insert_of(target: Target) -> Insert:
     """Insert rows with these columns, and answer nothing."""
-    return insert(table).inline()
+    if isinstance(target, Nested):
+        return insert(_table(target)).values(_lookup(target, VALUE)).inline()
+    return insert(target).inline()
 
 
 @cache
@@ -171,29 +179,51 @@ def insert_and_tell_key(table: Table) -> Insert:
 
 
 @cache
-def insert_together(tables: tuple[tuple[Table, tuple[str, ...], int], ...]) -> Insert:
+def insert_together(targets: tuple[tuple[Target, tuple[str, ...], int], ...]) -> Insert:
     """Insert a number of rows with these columns into each table by one statement.
 
     PostgreSQL looks at foreign keys when the statement has ended, whatever it did first. The
     parameters are named as in `values_together`.
     """
+
+    def row(target: Target, names: tuple[str, ...], end: str) -> dict[str, Any]:
+        types = {name: _table(target).c[name].type for name in names if name != VALUE}
+        columns: dict[str, Any] = {n: bindparam(n + end, type_=t) for n, t in types.items()}
+        return columns | _lookup(target, VALUE + end) if isinstance(target, Nested) else columns
+
     inserts = [
-        insert(table).values(
-            [
-                {n: bindparam(f"{n}_{i}_{row}", type_=table.c[n].type) for n in names}
-                for row in range(count)
-            ]
-        )
-        for i, (table, names, count) in enumerate(tables)
+        insert(_table(target)).values([row(target, names, f"_{i}_{n}") for n in range(count)])
+        for i, (target, names, count) in enumerate(targets)
     ]
     first, *others = inserts
     return first.add_cte(*(other.cte(f"insert_{i}") for i, other in enumerate(others)))
 
 
-def values_together(tables: Iterable[list[dict[str, Any]]]) -> dict[str, Any]:
+def _table(target: Target) -> Any:
+    return target.relationship.secondary if isinstance(target, Nested) else target
+
+
+def _lookup(nested: Nested, name: str) -> dict[str, Any]:
+    """Link with the first row that has the value that is the parameter `name`.
+
+    Without such a row it is NULL, which the database refuses.
+    """
+    columns = nested.relationship.target.c
+    value = bindparam(name, type_=columns[nested.column].type)
+    return {
+        str(b.key): select(a)
+        .where(columns[nested.column] == value)
+        .order_by(a)
+        .limit(literal_column("1"))
+        .scalar_subquery()
+        for a, b in nested.relationship.secondary_synchronize_pairs or ()
+    }
+
+
+def values_together(targets: Iterable[list[dict[str, Any]]]) -> dict[str, Any]:
     return {
         f"{name}_{i}_{row}": value
-        for i, rows in enumerate(tables)
+        for i, rows in enumerate(targets)
         for row, values in enumerate(rows)
         for name, value in values.items()
     }

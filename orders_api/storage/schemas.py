@@ -108,6 +108,19 @@ def members_of(schema: type[SQLModel]) -> Members:
     return Members(tuple(columns), tuple(nested))
 
 
+def check_end(schema: type[SQLModel], within: tuple[type[SQLModel], ...] = ()) -> None:
+    """Raise TypeError for an Out class that shows itself, in a list or in what it shows."""
+    within = (*within, schema)
+    for nested in members_of(schema).nested:
+        if nested.schema in within:
+            where, again = f"{schema.__name__}.{nested.name}", nested.schema.__name__
+            raise TypeError(
+                f"{where} shows {again} again, without an end: name a class that does not"
+            )
+        if nested.schema:
+            check_end(nested.schema, within)
+
+
 def _nested(where: str, relationship: RelationshipProperty[Any], field: Any) -> Nested:
     annotation, name = field.annotation, relationship.key
     is_optional = get_origin(annotation) in (Union, UnionType)

@@ -41,18 +41,18 @@ LIMIT ? OFFSET ?;
 -- BookGenres: A list of values through a link table.
 WITH parents AS (SELECT book.version AS version, book.title AS title, book.shelf AS shelf, book.weight AS weight, book.status AS status, book.title_length AS title_length, book.book_id AS book_id, book.author_id AS author_id, book.editor_id AS editor_id
 FROM book
-WHERE book.book_id = ?) SELECT 0 AS list, 0 AS place, parents.book_id AS "key", parents.title AS c0, parents.shelf AS c1, parents.weight AS c2, parents.status AS c3, parents.title_length AS c4, parents.book_id AS c5, CAST(NULL AS VARCHAR(200)) AS anon_1
+WHERE book.book_id = ?) SELECT 0 AS list, 0 AS place, parents.book_id AS "key", parents.title AS c0, parents.shelf AS c1, parents.weight AS c2, parents.status AS c3, parents.title_length AS c4, parents.book_id AS c5, parents.author_id AS c6, CAST(NULL AS VARCHAR(200)) AS anon_1
 FROM parents
-UNION ALL SELECT 1, row_number() OVER (ORDER BY genre_1.name) AS anon_2, parents.book_id, CAST(NULL AS VARCHAR(200)) AS anon_1, CAST(NULL AS VARCHAR) AS anon__1, CAST(NULL AS NUMERIC(9, 3)) AS anon__2, CAST(NULL AS VARCHAR) AS anon__3, CAST(NULL AS INTEGER) AS anon__4, CAST(NULL AS CHAR(32)) AS anon__5, genre_1.name
+UNION ALL SELECT 1, row_number() OVER (ORDER BY genre_1.name) AS anon_2, parents.book_id, CAST(NULL AS VARCHAR(200)) AS anon_1, CAST(NULL AS VARCHAR) AS anon__1, CAST(NULL AS NUMERIC(9, 3)) AS anon__2, CAST(NULL AS VARCHAR) AS anon__3, CAST(NULL AS INTEGER) AS anon__4, CAST(NULL AS CHAR(32)) AS anon__5, CAST(NULL AS CHAR(32)) AS anon__6, genre_1.name
 FROM parents JOIN bookgenre AS bookgenre_1 ON parents.book_id = bookgenre_1.book_id JOIN genre AS genre_1 ON bookgenre_1.genre_id = genre_1.genre_id
 ORDER BY list, place;
 WITH parents AS (SELECT book.version AS version, book.title AS title, book.shelf AS shelf, book.weight AS weight, book.status AS status, book.title_length AS title_length, book.book_id AS book_id, book.author_id AS author_id, book.editor_id AS editor_id
 FROM book
 WHERE book.shelf = ?
 ORDER BY book.shelf ASC NULLS LAST, book.book_id ASC
-LIMIT ? OFFSET ?) SELECT 0 AS list, 0 AS place, parents.book_id AS "key", parents.title AS c0, parents.shelf AS c1, parents.weight AS c2, parents.status AS c3, parents.title_length AS c4, parents.book_id AS c5, CAST(NULL AS VARCHAR(200)) AS anon_1
+LIMIT ? OFFSET ?) SELECT 0 AS list, 0 AS place, parents.book_id AS "key", parents.title AS c0, parents.shelf AS c1, parents.weight AS c2, parents.status AS c3, parents.title_length AS c4, parents.book_id AS c5, parents.author_id AS c6, CAST(NULL AS VARCHAR(200)) AS anon_1
 FROM parents
-UNION ALL SELECT 1, row_number() OVER (ORDER BY genre_1.name) AS anon_2, parents.book_id, CAST(NULL AS VARCHAR(200)) AS anon_1, CAST(NULL AS VARCHAR) AS anon__1, CAST(NULL AS NUMERIC(9, 3)) AS anon__2, CAST(NULL AS VARCHAR) AS anon__3, CAST(NULL AS INTEGER) AS anon__4, CAST(NULL AS CHAR(32)) AS anon__5, genre_1.name
+UNION ALL SELECT 1, row_number() OVER (ORDER BY genre_1.name) AS anon_2, parents.book_id, CAST(NULL AS VARCHAR(200)) AS anon_1, CAST(NULL AS VARCHAR) AS anon__1, CAST(NULL AS NUMERIC(9, 3)) AS anon__2, CAST(NULL AS VARCHAR) AS anon__3, CAST(NULL AS INTEGER) AS anon__4, CAST(NULL AS CHAR(32)) AS anon__5, CAST(NULL AS CHAR(32)) AS anon__6, genre_1.name
 FROM parents JOIN bookgenre AS bookgenre_1 ON parents.book_id = bookgenre_1.book_id JOIN genre AS genre_1 ON bookgenre_1.genre_id = genre_1.genre_id
 ORDER BY list, c1 ASC NULLS LAST, c5 ASC, place;
 
@@ -233,4 +233,21 @@ WHERE chapter_3.book_id = note_1.book_id AND chapter_3.number = note_1.number) A
 FROM parents JOIN chapter AS chapter_3 ON parents.book_id = chapter_3.book_id
 UNION ALL SELECT 5, row_number() OVER (ORDER BY note_2.note_id) AS anon_7, parents.book_id, CAST(NULL AS VARCHAR(200)) AS anon_1, CAST(NULL AS VARCHAR) AS anon__106, CAST(NULL AS NUMERIC(9, 3)) AS anon__107, CAST(NULL AS VARCHAR) AS anon__108, CAST(NULL AS INTEGER) AS anon__109, CAST(NULL AS CHAR(32)) AS anon__110, CAST(NULL AS INTEGER) AS anon__111, CAST(NULL AS INTEGER) AS anon__112, CAST(NULL AS BIGINT) AS anon__113, CAST(NULL AS BIGINT) AS anon__114, CAST(NULL AS NUMERIC(9, 2)) AS anon__115, NULL AS anon__21, CAST(NULL AS VARCHAR(200)) AS anon__116, CAST(NULL AS CHAR(32)) AS anon__117, CAST(NULL AS VARCHAR(200)) AS anon__118, CAST(NULL AS CHAR(32)) AS anon__119, CAST(NULL AS CHAR(32)) AS anon__120, CAST(NULL AS VARCHAR) AS anon__121, CAST(NULL AS VARCHAR) AS anon__122, CAST(NULL AS VARCHAR(200)) AS anon__123, CAST(NULL AS CHAR(32)) AS anon__124, CAST(NULL AS INTEGER) AS anon__125, CAST(NULL AS VARCHAR(200)) AS anon__126, CAST(NULL AS INTEGER) AS anon__127, CAST(NULL AS INTEGER) AS anon__128, chapter_4.book_id AS book_id_2, chapter_4.number, note_2.text
 FROM parents JOIN chapter AS chapter_4 ON parents.book_id = chapter_4.book_id JOIN note AS note_2 ON chapter_4.book_id = note_2.book_id AND chapter_4.number = note_2.number
+ORDER BY list, place;
+
+-- BookGenres, inserted
+INSERT INTO book (version, title, shelf, weight, book_id, author_id, editor_id)
+VALUES (?, ?, ?, ?, ?, ?, ?);
+INSERT INTO bookgenre (book_id, genre_id)
+VALUES (?, (SELECT genre.genre_id
+FROM genre
+WHERE genre.name = ?
+ORDER BY genre.genre_id
+LIMIT 1 OFFSET ?));
+WITH parents AS (SELECT book.version AS version, book.title AS title, book.shelf AS shelf, book.weight AS weight, book.status AS status, book.title_length AS title_length, book.book_id AS book_id, book.author_id AS author_id, book.editor_id AS editor_id
+FROM book
+WHERE book.book_id IN (?)) SELECT 0 AS list, 0 AS place, parents.book_id AS "key", parents.title AS c0, parents.shelf AS c1, parents.weight AS c2, parents.status AS c3, parents.title_length AS c4, parents.book_id AS c5, parents.author_id AS c6, CAST(NULL AS VARCHAR(200)) AS anon_1
+FROM parents
+UNION ALL SELECT 1, row_number() OVER (ORDER BY genre_1.name) AS anon_2, parents.book_id, CAST(NULL AS VARCHAR(200)) AS anon_1, CAST(NULL AS VARCHAR) AS anon__1, CAST(NULL AS NUMERIC(9, 3)) AS anon__2, CAST(NULL AS VARCHAR) AS anon__3, CAST(NULL AS INTEGER) AS anon__4, CAST(NULL AS CHAR(32)) AS anon__5, CAST(NULL AS CHAR(32)) AS anon__6, genre_1.name
+FROM parents JOIN bookgenre AS bookgenre_1 ON parents.book_id = bookgenre_1.book_id JOIN genre AS genre_1 ON bookgenre_1.genre_id = genre_1.genre_id
 ORDER BY list, place;
