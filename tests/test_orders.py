@@ -128,7 +128,10 @@ def test_unknown_product_is_refused_where_it_stands(client: TestClient) -> None:
         (1.5, "must be a whole number"),
         (True, "must be a whole number"),
         (None, "must not be null"),
-        ("5", "must be a whole number, not text (in HTTPie: `name:=5`, with a colon)"),
+        (
+            "5",
+            "must be a whole number, not text (in HTTPie: `items[0][quantity]:=5`, with a colon)",
+        ),
     ],
 )
 def test_quantity_out_of_bounds_is_refused(

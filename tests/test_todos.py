@@ -53,3 +53,17 @@ def test_id_out_of_bounds_is_refused(client: TestClient, todo_id: str) -> None:
 def test_invalid_todo_is_refused(client: TestClient, body: Json) -> None:
     problem(client.post("/todos", json=body), 422, "invalid")
     assert client.get("/todos").json() == []
+
+
+def test_each_member_of_another_type_is_named_as_httpie_sends_it(client: TestClient) -> None:
+    answer = problem(client.post("/todos", json={"task": 5, "complete": "true"}), 422, "invalid")
+    assert answer["errors"] == [
+        {
+            "pointer": "/task",
+            "detail": "must be text, not a number (in HTTPie: `task=5`, without a colon)",
+        },
+        {
+            "pointer": "/complete",
+            "detail": "must be true or false, not text (in HTTPie: `complete:=true`, with a colon)",
+        },
+    ]

@@ -22,7 +22,8 @@ def from_validation_error(error: RequestValidationError, request: Request) -> Pr
         place, *loc = item["loc"]
         if place == "body":
             model = route.body_field.field_info.annotation if route.body_field else None
-            items.append(body_error(item, loc, model))
+            found = body_error(item, loc, model)
+            items.append(found | {"detail": found["detail"] + _httpie_hint(item, found)})
         else:
             known = item.get("ctx", {}).get("known", ())
             items.append({"parameter": shorten(str(loc[0])), "detail": explain(item, known)})
@@ -70,7 +71,6 @@ def _inner(annotation: Any) -> Any:
 
 def explain(item: Mapping[str, Any], known: Iterable[str] = ()) -> str:
     """Say what is wrong, in words that follow the name of what it is about."""
-    value = item.get("input")
     match item["type"]:
         case "missing":
             return "is required"
@@ -84,10 +84,8 @@ def explain(item: Mapping[str, Any], known: Iterable[str] = ()) -> str:
             return "is not known here"
         case _ if item.get("input", "") is None:
             return "must not be null"
-        case "int_type" | "int_parsing" if isinstance(value, str) and item["loc"][0] == "body":
-            return "must be a whole number, not text (in HTTPie: `name:=5`, with a colon)"
-        case "bool_type" if isinstance(value, str):
-            return "must be true or false, not text (in HTTPie: `name:=true`, with a colon)"
+        case "bool_type":
+            return "must be true or false"
         case "int_type" | "int_parsing" | "int_from_float":
             return "must be a whole number"
         case "int_parsing_size":
@@ -108,6 +106,20 @@ def explain(item: Mapping[str, Any], known: Iterable[str] = ()) -> str:
             return "must be a JSON object"
     message = str(item["msg"]).removeprefix("Value error, ").replace(" after validation", "")
     return re.sub(r"^\w+( input)? should ", "must ", message)
+
+
+def _httpie_hint(item: Mapping[str, Any], found: Mapping[str, str]) -> str:
+    """Say how to write the member in HTTPie, where a colon makes the difference."""
+    first, *others = found.get("pointer", "/")[1:].split("/")
+    name = first + "".join(f"[{part}]" for part in others)
+    match item["type"], item.get("input"):
+        case (("int_type" | "int_parsing"), str()):
+            return f", not text (in HTTPie: `{name}:=5`, with a colon)"
+        case "bool_type", str():
+            return f", not text (in HTTPie: `{name}:=true`, with a colon)"
+        case "string_type", (int() | float()) as value if not isinstance(value, bool):
+            return f", not a number (in HTTPie: `{name}=5`, without a colon)"
+    return ""
 
 
 def _plain(name: str) -> str:
