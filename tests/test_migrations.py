@@ -592,15 +592,16 @@ def test_postgresql_is_not_migrated_by_the_server(
 ) -> None:
     url = new_database("postgresql", tmp_path)
     settings = Settings(database_url=url)
+    advice = "The database has no tables yet: run `orders-api migrate`."
     with local_client(create_app(settings)) as client:
-        assert "`orders-api migrate`" in caplog.text
+        assert advice in caplog.messages
         assert client.get("/health").status_code == 200
         for response in (
             client.get("/ready"),
             client.get("/stores"),
             client.post("/stores", json=STORE),
         ):
-            assert "`orders-api migrate`" in problem(response, 503, "not-migrated")["detail"]
+            assert problem(response, 503, "not-migrated")["detail"] == advice
             assert response.headers["retry-after"] == "10"
         assert schema(url) == {}
 

@@ -43,8 +43,10 @@ def schema_advice(connection: Connection) -> str | None:
     scripts = migration_scripts()
     if len(scripts.get_heads()) > 1:
         return _several_heads()
+    if not current:
+        return "The database has no tables yet: run `orders-api migrate`."
     try:
-        pending = len(list(scripts.iterate_revisions("head", current or "base")))
+        pending = len(list(scripts.iterate_revisions("head", current)))
     except ResolutionError as error:
         return _unknown_revision(error.argument)
     if pending == 0:
