@@ -7,6 +7,8 @@ from typing import Any
 import jsonschema_rs
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import UniqueConstraint
+from sqlmodel import SQLModel
 
 from orders_api.app import create_app
 from orders_api.problems import PROBLEM_TYPES, ProblemOut
@@ -45,19 +47,27 @@ def test_each_operation_has_a_short_id_of_its_own(document: dict[str, Any]) -> N
     assert [i for i in ids if not re.fullmatch(f"({verbs})[A-Z][A-Za-z]+", i)] == ["index"]
 
 
-CONFLICTS = {
-    "POST /products": ["already-exists"],
-    "POST /products/import": ["already-exists"],
-    "PATCH /products/{productId}": ["already-exists"],
-    "POST /orders": ["used-up"],
-    "POST /coupons": ["already-exists"],
-    "PATCH /coupons/{couponId}": ["already-exists"],
-    "POST /users": ["already-exists"],
-    "PATCH /users/{userId}": ["already-exists"],
-    "DELETE /stores/{storeId}": ["in-use"],
-    "DELETE /products/{productId}": ["in-use"],
-    "DELETE /coupons/{couponId}": ["in-use"],
-}
+def conflicts_of(name: str) -> list[str]:
+    """Return the problems with status 409 that an operation may have, by its table's constraints.
+
+    Its table has the name of the last part of its path that is one.
+    """
+    if name == "POST /orders":
+        return ["used-up"]  # a rule of the coupon's, which is no constraint of an order
+    method, path = name.split()
+    tables = SQLModel.metadata.tables
+    own = next((tables[part] for part in reversed(path.split("/")) if part in tables), None)
+    if own is None:
+        return []
+    is_unique = any(isinstance(rule, UniqueConstraint) for rule in own.constraints)
+    if method in {"POST", "PUT", "PATCH"} and is_unique:
+        return ["already-exists"]
+    is_referred_to = any(
+        key.column.table is own and not key.ondelete
+        for table in tables.values()
+        for key in table.foreign_keys
+    )
+    return ["in-use"] if method == "DELETE" and is_referred_to else []
 
 
 def test_each_operation_documents_its_errors_with_one_schema(document: dict[str, Any]) -> None:
@@ -77,16 +87,17 @@ def test_each_operation_documents_its_errors_with_one_schema(document: dict[str,
             expected |= {"401", "429"}
         if name in {"PATCH /users/{userId}", "DELETE /users/{userId}"}:
             expected |= {"403"}
-        if name in CONFLICTS:
+        conflicts = conflicts_of(name)
+        if conflicts:
             expected |= {"409"}
         assert set(errors) == expected, name
         for status, response in errors.items():
             ((media_type, content),) = response["content"].items()
             assert media_type == "application/problem+json", (name, status)
             assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
-        if name in CONFLICTS:
+        if conflicts:
             content = errors["409"]["content"]["application/problem+json"]
-            assert list(content["examples"]) == CONFLICTS[name]
+            assert list(content["examples"]) == conflicts
 
 
 def test_each_problem_of_an_operation_is_listed_with_an_example(document: dict[str, Any]) -> None:
