@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from opentelemetry import trace
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
@@ -21,6 +22,7 @@ from orders_api.settings import Settings
 from orders_api.storage.engines import Database
 from tests.conftest import ROOT, Statements, database_of, delete_all_rows, local_client
 from tests.samples import STORE, create, new_coupon, new_product, problem
+from tests.sessions import blocks
 
 
 def engines(database: Database) -> list[Engine]:
@@ -162,6 +164,23 @@ def test_opentelemetry_has_a_span_for_each_statement(
         assert "stores" in str(statement)
         assert str(statement).startswith(name)
         assert finished[name].parent.span_id == finished[request].context.span_id
+
+
+def test_statements_have_spans_as_documented(
+    database_url: str, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    (block,) = blocks("python", (ROOT / "docs" / "operations.md").read_text("utf-8"))
+    exec(block, {})
+    try:
+        with local_client(create_app(Settings(database_url=database_url))) as client:
+            spans.clear()
+            client.get("/stores")
+    finally:
+        SQLAlchemyInstrumentor().uninstrument()
+    assert "SELECT" in [span.name.split()[0] for span in spans.get_finished_spans()]
 
 
 SENTRY = """

@@ -90,7 +90,8 @@ def test_every_block_that_is_no_session_has_a_test() -> None:
         "README.md": ["sh", "sh", "text"],
         "docs/deploy.md": ["nginx"],  # in test_proxy.py
         "docs/design.md": ["mermaid"],
-        "docs/operations.md": ["json", "sh", "sh", "sh"],  # json in test_logs.py
+        # json in test_logs.py, python in test_instrumentation.py
+        "docs/operations.md": ["json", "sh", "python", "sh", "sh"],
         "docs/postgresql.md": ["sh", "sql", "sql"],  # the indexes in test_trigrams.py
         "docs/sign-in.md": ["sh"],
     }
