@@ -222,6 +222,7 @@ BookId = Annotated[UUID, Path(alias="bookId")]
 class BookPage(Page):
     shelf: Annotated[str | None, Filter(lambda value: col(Book.shelf) == value)] = None
     genre: Annotated[str | None, Filter(lambda value: col(Genre.name) == value)] = None
+    genre_id: Annotated[UUID | None, Filter(lambda value: col(BookGenre.genre_id) == value)] = None
     any_genre: Annotated[
         str | None, Filter(lambda value: col(Book.genres).any(col(Genre.name).startswith(value)))
     ] = None

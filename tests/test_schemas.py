@@ -226,6 +226,10 @@ def test_many_are_read_by_their_keys(books: TestClient, kind: str) -> None:
     ("query", "titles"),
     [
         ("genre=Sea", ["Atlas", "Bread"]),
+        (f"genreId={KEYS[4]}", ["Atlas", "Bread"]),
+        (f"genreId={KEYS[3]}", ["Atlas"]),
+        (f"genreId={KEYS[4]}&genre=Sea&shelf=B", ["Atlas"]),
+        (f"genreId={KEYS[4]}&genre=Poetry", []),
         ("anyGenre=S", ["Atlas", "Bread"]),
         ("anyGenre=P", ["Atlas"]),
         ("anyGenre=S&shelf=B", ["Atlas"]),
@@ -305,6 +309,17 @@ def test_value_that_several_have_is_linked_with_the_first(books: TestClient) -> 
     created = books.post("/books/BookGenres", json=body).json()
     found = books.get(f"/books/BookLinks/{created['bookId']}").json()
     assert found["genres"] == [SEA]
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_pages_by_a_link_table_are_searched_in_its_order(
+    books: TestClient, statements: Statements, kind: str
+) -> None:
+    response = books.get(f"/books/{kind}?genreId={KEYS[4]}&limit=1")
+    found = response.json() + books.get(response.links["next"]["url"]).json()
+    assert found == [shown(kind, book) for book in BOOKS[:2]]
+    for text in statements.texts:
+        assert "ORDER BY bookgenre.book_id" in text
 
 
 SORTED = {

@@ -169,22 +169,25 @@ class Projection:
         """Return what to search, and a function that moves conditions and columns there.
 
         A table of a list is searched if a condition names it. What it repeats of its parent's
-        columns stands for them, so that an index can have all that is looked for.
+        columns stands for them, so that an index can have all that is looked for: so does the key
+        in a link table that a condition names.
         """
         own = searched = source = self.key.table
         tables = {column.table for condition in conditions for column in columns_in(condition)}
         for relationship in table_of(self.mapper.schema).__mapper__.relationships:
-            if relationship.uselist and relationship.target in tables:
-                searched = source = relationship.target
-                if relationship.secondary is not None:
-                    link = relationship.secondary
-                    pairs = relationship.secondary_synchronize_pairs
-                    source = source.join(link, and_(*(a == b for a, b in pairs)))
-                    pairs = relationship.synchronize_pairs
-                    searched = own
-                else:
-                    pairs = relationship.local_remote_pairs
-                source = source.join(own, and_(*(b == a for a, b in pairs)))
+            target, link = relationship.target, relationship.secondary
+            if not relationship.uselist or not {target, link} & tables:
+                continue
+            if link is None:
+                searched = source = target
+                pairs = relationship.local_remote_pairs
+            else:
+                searched, source = (link, link) if link in tables else (own, link)
+                pairs = relationship.synchronize_pairs
+                if target in tables:
+                    to_target = relationship.secondary_synchronize_pairs
+                    source = target.join(link, and_(*(a == b for a, b in to_target)))
+            source = source.join(own, and_(*(b == a for a, b in pairs)))
 
         def move(part: ColumnElement[Any]) -> ColumnElement[Any]:
             return part if searched is own else moved(part, {own: searched})
