@@ -152,16 +152,18 @@ class Model(RuleBasedStateMachine):
         if row is None:
             return None
         if kind == "products":
-            return row | {"store": self.shown(f"/stores/{row['storeId']}")}
+            return self.product(key)
         if kind == "coupons":
             return row | {"remainingCount": row["initCount"] - self.used(key)}
         if kind == "orders":
-            items = [
-                item | {"product": self.shown(f"/products/{item['product']}")}
-                for item in row["items"]
-            ]
+            items = [item | {"product": self.product(item["product"])} for item in row["items"]]
             return {name: row[name] for name in row if name != "couponId"} | {"items": items}
         return row
+
+    def product(self, key: str) -> Json:
+        """Return what is shown of a product, by itself and in orders."""
+        row = self.rows["products"][key]
+        return row | {"store": self.shown(f"/stores/{row['storeId']}")}
 
     def all_shown(self, kind: str) -> list[Json]:
         shown = (self.shown(f"/{kind}/{key}") for key in self.rows[kind])
