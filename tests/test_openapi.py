@@ -9,8 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import UniqueConstraint
 from sqlmodel import SQLModel
+from typer.testing import CliRunner
 
 from orders_api.app import create_app
+from orders_api.cli import commands
 from orders_api.problems import PROBLEM_TYPES, ProblemOut
 from orders_api.settings import Settings
 from orders_api.web import Router
@@ -35,9 +37,11 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_document_is_the_one_that_is_kept(document: dict[str, Any]) -> None:
-    """Kept, so that a review sees what a change does to clients."""
-    kept = json.loads((ROOT / "tests" / "openapi.json").read_text("utf-8"))
-    assert kept == document, "Refresh it with: uv run orders-api openapi >tests/openapi.json"
+    """Kept, in the same order too, so that a review sees just what a change does to clients."""
+    kept = (ROOT / "tests" / "openapi.json").read_text("utf-8")
+    hint = "Refresh it with: uv run orders-api openapi >tests/openapi.json"
+    assert json.loads(kept) == document, hint
+    assert kept == CliRunner().invoke(commands.app, ["openapi"]).stdout, hint
 
 
 def test_each_operation_has_a_short_id_of_its_own(document: dict[str, Any]) -> None:
@@ -215,16 +219,13 @@ def test_money_is_described_exactly(document: dict[str, Any]) -> None:
 
 def test_each_parameter_is_named_as_the_client_sends_it(document: dict[str, Any]) -> None:
     names = {
-        name: [parameter["name"] for parameter in operation.get("parameters", ())]
-        for name, operation in operations(document).items()
+        parameter["name"]
+        for operation in operations(document).values()
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] != "header"
     }
-    assert names["GET /products"] == [
-        "limit", "after", "q", "minPrice", "maxPrice", "sort", "storeId",
-    ]  # fmt: skip
-    assert names["GET /orders"] == [
-        "limit", "after", "productId", "couponCode", "since", "until", "sort",
-    ]  # fmt: skip
-    assert names["GET /stores"] == ["limit", "after", "country", "city", "currency", "q"]
+    assert names > {"after", "minPrice", "storeId", "couponCode"}
+    assert [name for name in names if not re.fullmatch("[a-z]+([A-Z][a-z]+)*", name)] == []
 
 
 def test_each_operation_is_described(document: dict[str, Any]) -> None:
