@@ -12,8 +12,11 @@ from tests.resources import OPERATIONS, UNKNOWN
 LEFT_TO_FASTAPI = {
     "GET /",  # answers with a page or with JSON
     "POST /products/import",  # reads lines
-    "GET /orders/export",  # writes them
     "POST /token",  # reads a form
+} | {
+    name
+    for name, operation in OPERATIONS.items()
+    if "application/jsonl" in str(operation["responses"])
 }
 
 
