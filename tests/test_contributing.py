@@ -25,21 +25,37 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 BLOCK = re.compile(r"(?ms)(.*?)^```(\w+)\n(.*?)^```$")
 IGNORED = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text("utf-8").splitlines()]
 
-NEW = ("orders_api/models.py", "orders_api/routes/reviews.py", "tests/test_reviews.py")
+NEW = (
+    "orders_api/models.py",
+    "orders_api/routes/products.py",
+    "orders_api/routes/reviews.py",
+    "orders_api/routes/sales.py",
+    "orders_api/routes/stores.py",
+    "orders_api/routes/tags.py",
+    "tests/test_indexes.py",
+    "tests/test_reviews.py",
+    "tests/test_tags.py",
+)
 
 # Those of the other tests that a new resource could break.
-NAMES = ("authorization", "migrations", "openapi", "readme", "service")
-FILES = [f"tests/test_{name}.py" for name in NAMES]
-CONCERNED = "every_operation or leads_an_index or openapi or endpoint or diagram or root_says"
+NAMES = ("authorization", "indexes", "migrations", "model", "openapi", "orders", "products")
+FILES = [f"tests/test_{name}.py" for name in (*NAMES, "readme", "service", "statements")]
+CONCERNED = (
+    "every_operation or leads_an_index or openapi or endpoint or diagram or root_says"
+    " or every_filter or tag or model or orders or products or first_session or reviewed"
+)
+OTHERS = ("A query of your own", "Open to everybody", "A stream")
 
 pytestmark = pytest.mark.skipif(
-    "/reviews" in DOCUMENT["paths"], reason="CONTRIBUTING.md has been followed here already"
+    {"/reviews", "/tags"} & DOCUMENT["paths"].keys() != set(),
+    reason="CONTRIBUTING.md has been followed here already",
 )
 
 
 def section(heading: str) -> str:
     """Return what stands below a heading, which may be numbered."""
-    return re.split(rf"(?m)^### (?:\d\. )?{heading}$", CONTRIBUTING)[1].split("\n### ")[0]
+    below = re.split(rf"(?m)^###? (?:\d\. )?{heading}$", CONTRIBUTING)[1]
+    return re.split(r"(?m)^###? ", below)[0]
 
 
 @dataclass
@@ -65,33 +81,37 @@ class Copy:
         """Write and run what the blocks of a section show, in the file that is named last."""
         file = self.folder
         for prose, language, block in BLOCK.findall(section(heading)):
-            for name in re.findall(r"`([\w/]+\.\w+)`", prose):
+            for name in re.findall(r"`([\w/]+\.(?:py|md))`", prose):
                 file = self.folder / name
             if language == "sh":
                 if runs:
                     self.run(block)
             elif language == "diff":
-                insert(file, block)
+                file.write_text(edited(file.read_text("utf-8"), block), "utf-8")
             elif file.exists():
                 file.write_text(f"{file.read_text('utf-8')}\n\n{block}", "utf-8")
             else:
                 file.write_text(block, "utf-8")
 
 
-def insert(file: Path, diff: str) -> None:
-    """Do what a diff shows: the lines with a plus are new, between others that are there."""
+def edited(text: str, diff: str) -> str:
+    """Do what a diff shows: lines with a plus come, those with a minus go, others are there."""
     lines = diff.splitlines(keepends=True)
     before = "".join(line[1:] for line in lines if not line.startswith("+"))
-    text = file.read_text("utf-8")
-    assert text.count(before) == 1, f"{file.name} does not have these lines once:\n{before}"
-    file.write_text(text.replace(before, "".join(line[1:] for line in lines)), "utf-8")
+    after = "".join(line[1:] for line in lines if not line.startswith("-"))
+    assert text.count(before) == 1, f"These lines are not there once:\n{before}"
+    return text.replace(before, after)
 
 
 def test_blocks_to_write_fit_into_their_files(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", *IGNORED))
     copy = Copy(folder, {})
-    for heading in ("The model", "The routes", "The tests", "The documentation"):
+    for heading in (
+        *("The model", "The routes", "The tests", "The documentation"),
+        *("The link table", "The tags of a product", "Tests of the tags", "What shows products"),
+        *OTHERS,
+    ):
         copy.follow(heading, runs=False)
     for name in NEW:
         compile((folder / name).read_text("utf-8"), name, "exec")
@@ -116,19 +136,29 @@ def copy(tmp_path: Path) -> Copy:
 
 
 @pytest.mark.slow
-def test_new_resource_passes_the_tests_of_all_resources(copy: Copy, tmp_path: Path) -> None:
+def test_new_resources_pass_the_tests_of_all_resources(copy: Copy, tmp_path: Path) -> None:
+    urls = ["sqlite:///orders.db"] + ([Postgres.create("walk")] if Postgres.server else [])
+
+    def try_on_each(session: str) -> None:
+        for url in urls:
+            copy.environment["DATABASE_URL"] = url
+            copy.run("orders-api migrate")
+            with running_server(copy.folder, **copy.environment) as address:
+                check_session(section(session), address, tmp_path, copy.environment)
+        copy.run("alembic check")
+
     for heading in ("The model", "The routes", "The migration"):
         copy.follow(heading)
-    for url in ["sqlite:///orders.db"] + ([Postgres.create("walk")] if Postgres.server else []):
-        copy.environment["DATABASE_URL"] = url
-        copy.run("orders-api migrate")
-        with running_server(copy.folder, **copy.environment) as address:
-            check_session(section("Try it"), address, tmp_path, copy.environment)
-    copy.run("alembic check")
+    try_on_each("Try it")
     for heading in ("The tests", "The documentation"):
         copy.follow(heading)
+    for heading in ("The link table", "The tags of a product", "The tables of tags"):
+        copy.follow(heading)
+    try_on_each("Try the tags")
+    for heading in ("Tests of the tags", *OTHERS, "What shows products"):
+        copy.follow(heading)
     with running_server(copy.folder, **copy.environment, TRUST_LOCAL="false") as address:
-        options = "--phases=examples,coverage --include-path-regex=^/reviews"
+        options = "--phases=examples,coverage --include-path-regex='^/(reviews|tags)'"
         command = f"{' '.join(COMMAND_LINE)} {options} {address}/openapi.json"
         copy.run(f"ADDRESS={address} TRUST_LOCAL=false {command}")
 
@@ -137,7 +167,7 @@ def test_new_resource_passes_the_tests_of_all_resources(copy: Copy, tmp_path: Pa
     if Postgres.server:
         copy.environment["TEST_DATABASE_URL"] = Postgres.create("tests_of_the_copy")
     *checks, quick_test = blocks("sh", section("Check it"))[0].splitlines()
-    copy.run(quick_test)
+    copy.run(f"{quick_test} && pytest -q tests/test_tags.py")
     # Of the new files alone: what is wrong elsewhere is for others to say.
     assert checks == ["ruff check", "ruff format", "mypy"]
     copy.run(f"ruff check {' '.join(NEW)}")

@@ -92,6 +92,7 @@ def test_every_block_that_is_no_session_has_a_test() -> None:
         "docs/design.md": ["mermaid"],
         # json in test_logs.py, python in test_instrumentation.py
         "docs/operations.md": ["json", "sh", "python", "sh", "sh"],
+        "docs/out-classes.md": ["python", "python"],  # in test_examples.py
         "docs/postgresql.md": ["sh", "sql", "sql"],  # the indexes in test_trigrams.py
         "docs/sign-in.md": ["sh"],
     }
