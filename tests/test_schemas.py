@@ -10,12 +10,13 @@ import pytest
 from fastapi import FastAPI, Query
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
-from sqlalchemy import insert
+from sqlalchemy import bindparam, insert
 from sqlalchemy.orm import Mapped, registry
-from sqlmodel import Field, Relationship, SQLModel
+from sqlmodel import Field, Relationship, SQLModel, col
 
 from orders_api.field_types import Count, Key
 from orders_api.models import Out, ProductOut, StoreOut
+from orders_api.storage.projection import projection_of
 from orders_api.web import Page, Read, Router
 from orders_api.web.schema_checks import check_schemas
 from tests.conftest import Statements, database_of, needs_shortcuts, recorded_statements
@@ -408,6 +409,12 @@ def test_member_that_nothing_backs_is_refused_at_the_start(schema: Any, sentence
     app.include_router(extras)
     with pytest.raises(TypeError, match=sentence):
         check_schemas(iter_route_contexts(app.routes))
+
+
+def test_table_that_refers_to_itself_is_searched_alone() -> None:
+    condition = col(Folder.parent_id).is_(None)
+    query = projection_of(FolderOut).select(condition, limit=bindparam("limit"))
+    assert "JOIN" not in str(query)
 
 
 def test_sort_by_what_is_no_column_is_refused_at_the_start() -> None:

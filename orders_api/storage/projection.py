@@ -174,6 +174,7 @@ class Projection:
         """
         own = searched = source = self.key.table
         tables = {column.table for condition in conditions for column in columns_in(condition)}
+        tables.discard(own)  # to which a list of the same table leads as well
         for relationship in table_of(self.mapper.schema).__mapper__.relationships:
             target, link = relationship.target, relationship.secondary
             if not relationship.uselist or not {target, link} & tables:
