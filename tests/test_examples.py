@@ -78,7 +78,7 @@ class Shelves(SQLModel, registry=registry()):
     """The base of tables that are not those of the service."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shelves() -> dict[str, Any]:
     """What the two blocks of docs/out-classes.md define."""
     module: dict[str, Any] = {
