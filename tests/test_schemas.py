@@ -276,19 +276,19 @@ def test_created_object_is_answered_as_it_is_read(changing_books: TestClient, ki
     assert response.headers["etag"] == read.headers["etag"]
 
 
-def test_many_values_are_linked_in_lists_as_long_as_they_are(books: TestClient) -> None:
+def test_many_values_are_linked_in_lists_as_long_as_they_are(changing_books: TestClient) -> None:
     names = [f"Genre {n}" for n in range(10)]
-    assert books.portal is not None
+    assert changing_books.portal is not None
 
     async def add_genres() -> None:
-        async with database_of(books).writer.begin() as connection:
+        async with database_of(changing_books).writer.begin() as connection:
             rows = [{"name": name, "genre_id": uuid4()} for name in names]
             await connection.execute(insert(Genre), rows)
 
-    books.portal.call(add_genres)
+    changing_books.portal.call(add_genres)
     body = {"title": "Figs", "weight": 1, "authorId": KEYS[1]}
     for count in (0, 1, 10):
-        response = books.post("/books/BookGenres", json=body | {"genres": names[:count]})
+        response = changing_books.post("/books/BookGenres", json=body | {"genres": names[:count]})
         assert (response.status_code, response.json()["genres"]) == (201, names[:count])
 
 
@@ -298,17 +298,17 @@ def test_value_that_nothing_has_is_not_linked(books: TestClient) -> None:
     assert books.get("/books/BookOut").json() == [shown("BookOut", book) for book in BOOKS]
 
 
-def test_value_that_several_have_is_linked_with_the_first(books: TestClient) -> None:
-    assert books.portal is not None
+def test_value_that_several_have_is_linked_with_the_first(changing_books: TestClient) -> None:
+    assert changing_books.portal is not None
 
     async def add_genre() -> None:
-        async with database_of(books).writer.begin() as connection:
+        async with database_of(changing_books).writer.begin() as connection:
             await connection.execute(insert(Genre), {"name": "Sea", "genre_id": UUID(KEYS[9])})
 
-    books.portal.call(add_genre)
+    changing_books.portal.call(add_genre)
     body = {"title": "Figs", "weight": 1, "authorId": KEYS[1], "genres": ["Sea"]}
-    created = books.post("/books/BookGenres", json=body).json()
-    found = books.get(f"/books/BookLinks/{created['bookId']}").json()
+    created = changing_books.post("/books/BookGenres", json=body).json()
+    found = changing_books.get(f"/books/BookLinks/{created['bookId']}").json()
     assert found["genres"] == [SEA]
 
 
