@@ -20,10 +20,12 @@ from sqlalchemy.util import greenlet_spawn
 
 from orders_api.storage.observers import has_other_listeners
 from orders_api.storage.row_mapper import ResultProcessors, Row
+from orders_api.storage.sqlite import ShortStatements, TakesLongError
 from orders_api.storage.stale_connections import examine, handle_error
 from orders_api.storage.statements import Statement, Values
 
 Result = TypeVar("Result")
+FEW = 100  # rows that are inserted without another thread
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
@@ -35,6 +37,12 @@ class PooledConnection:
         driver: Any = connection.connection.driver_connection
         self.driver = driver
         self.is_sqlite = connection.dialect.name == "sqlite"
+        self.short: ShortStatements | None = None
+        if self.is_sqlite and shortcuts:
+            self.short = ShortStatements(driver._conn)
+        self.hands_over = False
+        """Whether a read that takes long is left to another connection: TakesLongError."""
+
         self._shortcuts = shortcuts
 
     async def rows(
@@ -45,10 +53,16 @@ class PooledConnection:
             return await greenlet_spawn(self._execute, statement, values), ()
         compiled = statement.compiled
         bind_values = compiled.bind_values(values)
-        if self.is_sqlite:
-            rows = await self._run(
-                compiled.text, self.driver.execute_fetchall, compiled.text, bind_values
-            )
+        if self.short:
+            execute = self.short.read if compiled.reads else self.short.execute
+            try:
+                rows = self._run_here(execute, compiled.text, bind_values)
+            except TakesLongError:
+                if self.hands_over:
+                    raise
+                rows = await self._run(
+                    compiled.text, self.driver.execute_fetchall, compiled.text, bind_values
+                )
             return rows, compiled.processors(compiled.unknown_types)
         rows = await self._run(compiled.text, self.driver.fetch, compiled.encoded, bind_values)
         return rows, compiled.processors(self.driver.column_types())
@@ -71,7 +85,9 @@ class PooledConnection:
             return
         compiled = statement.compiled
         bind_values = [compiled.bind_values(row) for row in rows]
-        if self.is_sqlite:
+        if self.short and len(bind_values) <= FEW:
+            self._run_here(self.short.execute_many, compiled.text, bind_values)
+        elif self.is_sqlite:
             await self._run(compiled.text, self.driver.executemany, compiled.text, bind_values)
         elif len(bind_values) == 1:
             await self._run(compiled.text, self.driver.fetch, compiled.encoded, bind_values[0])
@@ -82,7 +98,9 @@ class PooledConnection:
 
     async def begin(self) -> None:
         """Begin a transaction; PostgreSQL does so with its first statement."""
-        if self.is_sqlite:
+        if self.short and self._takes_shortcut():
+            self._run_here(self.short.execute, "BEGIN IMMEDIATE")
+        elif self.is_sqlite:
             await greenlet_spawn(self.connection.begin)
 
     async def begin_snapshot(self) -> None:
@@ -96,6 +114,16 @@ class PooledConnection:
                 self.connection.exec_driver_sql("BEGIN")
 
         await greenlet_spawn(begin)
+
+    @property
+    def in_transaction(self) -> bool:
+        return not self.connection.invalidated and bool(self.driver.in_transaction)
+
+    def execute_here(self, *statements: str) -> None:
+        """Run short statements of SQLite's that answer with nothing, without a wait."""
+        if self.short:
+            for text in statements:
+                self._translate_errors_here(self.short.execute, text)
 
     async def commit(self) -> None:
         if not self.is_sqlite and self.driver.info.transaction_status.name == "INERROR":
@@ -141,6 +169,26 @@ class PooledConnection:
         for observer in events.after_cursor_execute:
             observer(self.connection, None, text, None, None, False)
         return result
+
+    def _run_here(self, run: Callable[..., Result], text: str, *arguments: Any) -> Result:
+        """Run a short statement of SQLite's, without a wait."""
+        events = self.connection.engine.dispatch
+        for observer in events.before_cursor_execute:
+            observer(self.connection, None, text, None, None, False)
+        result = self._translate_errors_here(run, text, *arguments)
+        for observer in events.after_cursor_execute:
+            observer(self.connection, None, text, None, None, False)
+        return result
+
+    def _translate_errors_here(
+        self, run: Callable[..., Result], text: str, *arguments: Any
+    ) -> Result:
+        try:
+            return run(text, *arguments)
+        except TakesLongError:
+            raise
+        except Exception as error:
+            raise self._translate(error, text) from error
 
     async def _translate_errors(
         self, text: str, run: Callable[..., Awaitable[Result]], *arguments: Any

@@ -24,11 +24,13 @@ from orders_api.storage.observers import observe_statements
 from orders_api.storage.pool import ConnectionPool
 from orders_api.storage.private_names import has_private_names
 from orders_api.storage.projection import Query, projection_of
-from orders_api.storage.sqlite import begin_immediate, prepare_connection
+from orders_api.storage.sqlite import TakesLongError, begin_immediate, prepare_connection
 from orders_api.storage.stale_connections import handle_error, mark_tried
 from orders_api.storage.statements import Executable, Statement
+from orders_api.storage.transactions import GroupedTransactions, Transactions
 
 Result = TypeVar("Result")
+MOST_SEARCHES = 2  # long reads of SQLite at once, each in a thread
 Names = tuple[str, ...] | None
 
 
@@ -84,12 +86,28 @@ class Database:
                 close_all_idle=self.close_idle,
                 shortcuts=self.shortcuts,
             )
+        self.to_search = self.to_read
+        self.transactions = Transactions(self.to_write)
         if self.is_sqlite:
             event.listen(self.writer.sync_engine, "begin", begin_immediate)
+        if self.is_sqlite and self.shortcuts and not self._anchor:
+            # A few at once, so that others find connections and the processor.
+            self.to_search = ConnectionPool(
+                self.reader,
+                MOST_SEARCHES,
+                self.timeout,
+                close_all_idle=self.close_idle,
+                shortcuts=True,
+            )
+            self.transactions = GroupedTransactions(self.to_write, self.timeout)
 
     def _engine(self, **options: Any) -> AsyncEngine:
         if self.is_sqlite:
-            connect_args: dict[str, Any] = {"isolation_level": None, "timeout": self.timeout}
+            connect_args: dict[str, Any] = {
+                "isolation_level": None,
+                "timeout": self.timeout,
+                "check_same_thread": not self.shortcuts,
+            }
         else:
             connect_args = {
                 "application_name": "orders-api",
@@ -118,21 +136,24 @@ class Database:
 
     async def read(self, work: Callable[[PooledConnection], Awaitable[Result]]) -> Result:
         """Run `work`, which only reads, on a connection; again if that has broken while idle."""
+        pool = self.to_read
         while True:
-            connection = await self.to_read.acquire()
+            connection = await pool.acquire()
+            connection.hands_over = pool is not self.to_search
             try:
                 return await work(connection)
             except StaleConnectionError:
                 continue
+            except TakesLongError:
+                pool = self.to_search
             finally:
                 # SQLAlchemy begins one, of which a database in autocommit knows nothing.
-                await self.to_read.release(
-                    connection, roll_back=connection.connection.in_transaction()
-                )
+                await pool.release(connection, roll_back=connection.connection.in_transaction())
 
     async def close_idle(self) -> None:
         """Close the connections that nobody holds: they may be broken, as another one is."""
         await self.to_read.close_idle()
+        await self.to_search.close_idle()
         await self.to_write.close_idle()
 
     def statement(self, executable: Executable, names: Names = None) -> Statement:

@@ -16,7 +16,7 @@ SQLALCHEMY = [
     "sqlalchemy.exc:DBAPIError.instance",
 ]
 PRIVATE_NAMES = {
-    "sqlite": SQLALCHEMY,
+    "sqlite": [*SQLALCHEMY, "aiosqlite:Connection._conn"],
     "postgresql": [
         *SQLALCHEMY,
         "psycopg._preparing:Prepare.SHOULD",

@@ -1,5 +1,16 @@
-"""What SQLite's connections need before they are used."""
+"""What SQLite's connections need before they are used, and how their statements run.
 
+Short statements run in the thread of the event loop: to hand one to another thread and to wait for
+its rows takes several times as long. What may take long never does:
+
+- A read that takes more than `STEPS` steps of SQLite's virtual machine is begun again in a thread,
+  and a full-text search at once. A step takes some ten nanoseconds.
+- Nothing waits for a lock here. Who finds the database locked tries again after a pause.
+- What waits for the disk, as a commit does, runs in a thread.
+"""
+
+import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -9,6 +20,8 @@ PRAGMAS = (
     "PRAGMA synchronous = FULL",  # NORMAL may lose the last commits in a power cut
     "PRAGMA foreign_keys = ON",
 )
+STEPS = 100_000
+FULL_TEXT_SEARCH = " MATCH "
 
 
 def prepare_connection(connection: Any, _: Any) -> None:
@@ -26,4 +39,51 @@ def _lower(text: object) -> object:
 
 def begin_immediate(connection: Connection) -> None:
     # A transaction that starts as a reader and then writes can fail half-way, or lose an update.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    driver: Any = connection.connection.driver_connection
+    if not driver.in_transaction:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+class TakesLongError(Exception):
+    """A read has not ended in time, and nothing is known of its rows."""
+
+
+class ShortStatements:
+    """Runs statements of a connection in the thread that calls it, and never for long."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._is_limited = False
+        self._rounds = 0
+        connection.set_progress_handler(self._is_over, STEPS // 2)
+        connection.execute("PRAGMA busy_timeout = 0")
+
+    def read(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Return the rows of a query; TakesLongError if it searches, or reads too much."""
+        if FULL_TEXT_SEARCH in text:
+            raise TakesLongError
+        self._rounds = 0
+        self._is_limited = True
+        try:
+            return self.execute(text, values)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname == "SQLITE_INTERRUPT":
+                raise TakesLongError from None
+            raise
+        finally:
+            self._is_limited = False
+
+    def execute(self, text: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement to its end, and return its rows.
+
+        SQLite would undo the whole transaction of a statement that writes and is interrupted.
+        """
+        return self._connection.execute(text, values).fetchall()
+
+    def execute_many(self, text: str, rows: Sequence[Sequence[Any]]) -> None:
+        self._connection.executemany(text, rows)
+
+    def _is_over(self) -> bool:
+        # SQLite counts on from the last time that the statement ran: the first round may be short.
+        self._rounds += 1
+        return self._is_limited and self._rounds > 2

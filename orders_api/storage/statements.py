@@ -5,10 +5,11 @@ out is what its Connection does anew for every statement, which takes longer tha
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Dialect
+from sqlalchemy import Dialect, Uuid
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import UpdateBase
 from sqlmodel import SQLModel
@@ -51,6 +52,7 @@ class CompiledStatement:
         compiled: Any = executable.compile(dialect=dialect, column_keys=names)
         self.text = str(compiled)
         self.encoded = self.text.encode()
+        self.reads = executable.is_select
         self.positions = compiled.positiontup
         self.bind_names = compiled.bind_names
         self.dialect = dialect
@@ -83,7 +85,17 @@ class CompiledStatement:
         return self._processors[codes]
 
 
+# To make one takes longer than all else that is done for a value, and ids recur.
+_uuid_of_text = lru_cache(maxsize=10_000)(UUID)
+
+
 def _processor(type_: Any, kind: str, dialect: Dialect, *code: Any) -> Processor | None:
+    if kind == "result" and isinstance(type_, Uuid) and not dialect.supports_native_uuid:
+        return _uuid_or_none
     make = getattr(type_.dialect_impl(dialect), f"{kind}_processor")
     processor: Processor | None = make(dialect, *code)
     return processor
+
+
+def _uuid_or_none(value: str | None) -> UUID | None:
+    return None if value is None else _uuid_of_text(value)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeVar
 from weakref import proxy
 
-from sqlalchemy import Connection, Transaction
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import PendingRollbackError
 from sqlalchemy.orm import make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
@@ -43,6 +43,12 @@ class _Session(Session):
         return connection
 
 
+@event.listens_for(_Session, "after_rollback")
+def _note_rollback(session: Session) -> None:
+    if not session.in_nested_transaction():
+        session.info["unit"].is_rolled_back = True
+
+
 class UnitOfWork(AsyncSession):
     """A session in one transaction, which begins when it is needed.
 
@@ -62,14 +68,17 @@ class UnitOfWork(AsyncSession):
         """Have `after_begin` done first in the transaction."""
         super().__init__(
             expire_on_commit=False,
-            join_transaction_mode="rollback_only",
+            # SQLite's may be one of a group, of which each undoes what is its own.
+            join_transaction_mode="create_savepoint" if database.is_sqlite else "rollback_only",
             info={"unit": proxy(self)},  # a circle would be left to the garbage collector
         )
         self.database = database
         self._after_begin = after_begin
         self._connection: PooledConnection | None = None
-        self._transaction: Transaction | None = None
         self._beginning = asyncio.Lock()
+        self.is_rolled_back = False
+        """Whether the session has rolled back, as when an error leaves its `begin`."""
+
         self._has_begun = False
         self._has_ended = False
 
@@ -78,77 +87,67 @@ class UnitOfWork(AsyncSession):
         """Whether the transaction has begun."""
         return self._connection is not None
 
-    async def pooled_connection(self) -> PooledConnection:
-        """Return the connection of this transaction, which begins if it has not yet."""
-        if self._connection and self._has_begun and not self._is_rolled_back():
+    async def pooled_connection(self, *, alone: bool = False) -> PooledConnection:
+        """Return the connection of this transaction, which begins if it has not yet.
+
+        It begins `alone` if that may take long, so that others need not wait for it.
+        """
+        if self._connection and self._has_begun and not self.is_rolled_back:
             return self._connection
         async with self._beginning:
-            return await self._begin()
+            return await self._begin(alone)
 
-    async def _begin(self) -> PooledConnection:
+    async def _begin(self, alone: bool) -> PooledConnection:
         if self._has_ended:
             raise RuntimeError(HAS_ENDED)
         if not self.is_active:
             raise PendingRollbackError("A flush has failed: call `rollback` first")
-        if self._is_rolled_back():
-            await self._release(roll_back=True)
+        if self.is_rolled_back:
+            await self._end(commit=False)
         if self._connection is None:
-            self._connection = await self.database.to_write.acquire()
-            try:
-                await self._connection.begin()
-            except BaseException:
-                await self._release(roll_back=True)
-                raise
-            self._transaction = self._connection.connection.get_transaction()
+            self._connection = await self.database.transactions.begin(alone=alone)
         if self._after_begin and not self._has_begun:
             await self._after_begin(self._connection)  # if it fails, the next use runs it again
         self._has_begun = True
         return self._connection
 
-    def _is_rolled_back(self) -> bool:
-        """Tell whether the session has rolled back, as when an error leaves its `begin`."""
-        return self._transaction is not None and not self._transaction.is_active
-
     async def connection_for_session(self) -> Connection:
-        connection = (await self.pooled_connection()).connection
+        connection = (await self.pooled_connection(alone=True)).connection
         if not connection.in_transaction():
             # Or the session would begin one itself, and commit it.
-            self._transaction = await greenlet_spawn(connection.begin)
+            await greenlet_spawn(connection.begin)
         return connection
 
-    async def _release(self, roll_back: bool) -> None:
+    async def _end(self, commit: bool) -> None:
         connection, self._connection = self._connection, None
-        self._transaction, self._has_begun = None, False
+        self._has_begun, self.is_rolled_back = False, False
         if connection:
-            await self.database.to_write.release(connection, roll_back=roll_back)
+            await self.database.transactions.end(connection, commit)
 
     async def rollback(self) -> None:
         try:
             await super().rollback()
         finally:
-            await self._release(roll_back=True)
+            await self._end(commit=False)
 
     async def close(self) -> None:
         try:
             await super().close()
         finally:
-            await self._release(roll_back=True)
+            await self._end(commit=False)
 
     async def finish(self, commit: bool) -> None:
         """Commit, or undo it all; nothing can be done with it any more."""
-        is_committed = False
+        is_kept = False
         try:
-            if commit:
-                if self.in_transaction():
-                    await self.commit()
-                if self._connection:
-                    await self._connection.commit()
-                    is_committed = True
-            if self.in_transaction():
+            if commit and self.in_transaction():
+                await self.commit()
+            elif self.in_transaction():
                 await super().close()
+            is_kept = commit
         finally:
             self._has_ended = True
-            await self._release(roll_back=not is_committed)
+            await self._end(commit=is_kept)
 
     async def __aexit__(self, kind: Any, *_: object) -> None:
         await self.finish(commit=kind is None)

@@ -58,7 +58,7 @@ class Reader:
             raise TypeError("Read takes nothing but `select(…)`: ask for Write to change something")
 
         async def run(connection: PooledConnection) -> Any:
-            session = AsyncSession()
+            session = AsyncSession(join_transaction_mode="rollback_only")
             session.sync_session.bind = connection.connection
             result = await session.exec(query)
             session.expunge_all()

@@ -93,6 +93,7 @@ VALUES (?, ?, ?, ?, ?, ?);
 SELECT products.name AS c0, products.description AS c1, products.price AS c2, products.store_id AS c3, products.product_id AS c4, stores_1.name AS c5, stores_1.city AS c6, stores_1.country AS c7, stores_1.currency AS c8, stores_1.street AS c9, stores_1.zipcode AS c10, stores_1.domain AS c11, stores_1.phone AS c12, stores_1.email AS c13, stores_1.store_id AS c14
 FROM products JOIN stores AS stores_1 ON products.store_id = stores_1.store_id
 WHERE products.product_id IN (?);
+SAVEPOINT sa_savepoint_1;
 UPDATE coupons SET version=(coupons.version + ?), remaining_count=(coupons.remaining_count - ?)
 WHERE coupons.code = ? AND coupons.remaining_count > ?
 RETURNING version, code, init_count, percent_off, coupon_id, remaining_count;
@@ -102,15 +103,20 @@ INSERT INTO order_totals (subtotal, discount, total, order_id, currency)
 VALUES (?, ?, ?, ?, ?);
 INSERT INTO order_items (line, name, unit_price, currency, quantity, order_id, product_id, date, coupon_code)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+RELEASE SAVEPOINT sa_savepoint_1;
 
 -- changed: PATCH /products/{productId} {"price": 2}
+SAVEPOINT sa_savepoint_1;
 SELECT products.version, products.name, products.description, products.price, products.store_id, products.product_id, stores_1.version AS version_1, stores_1.name AS name_1, stores_1.city, stores_1.country, stores_1.currency, stores_1.street, stores_1.zipcode, stores_1.domain, stores_1.phone, stores_1.email, stores_1.store_id AS store_id_1
 FROM products LEFT OUTER JOIN stores AS stores_1 ON stores_1.store_id = products.store_id
 WHERE products.product_id = ?;
 UPDATE products SET version=?, price=?
 WHERE products.product_id = ? AND products.version = ?;
+RELEASE SAVEPOINT sa_savepoint_1;
 
 -- deleted: DELETE /todos/{todoId}
+SAVEPOINT sa_savepoint_1;
 DELETE
 FROM todos
 WHERE todos.todo_id = ?;
+RELEASE SAVEPOINT sa_savepoint_1;
