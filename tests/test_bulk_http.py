@@ -1,6 +1,7 @@
 """`POST /products/import` and `GET /orders/export`: many objects in one request."""
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -209,11 +210,48 @@ def test_import_ends_when_its_client_has_left(client: TestClient, statements: St
     assert client.get("/products").json() == []
 
 
+def test_database_is_not_asked_before_the_last_line_is_read(
+    client: TestClient, statements: Statements
+) -> None:
+    """Others can write until then: here the last line is too large."""
+    store = new_store(client)
+    statements.texts.clear()
+    good = [product(store, str(number)) for number in range(2000)]
+    for skip_bad in (False, True):
+        problem(post(client, *good, "x" * (1024 * 1024 + 1), skip_bad=skip_bad), 413, "too-large")
+    assert statements.texts == []
+
+
+def test_lines_are_named_in_their_order_whoever_refuses_them(client: TestClient) -> None:
+    store = new_store(client)
+    long = "x" * 5000  # they are inserted in several batches
+    lines = [
+        line
+        for number in range(50)
+        for line in (product(store, str(number), description=long), "{", product(store, "0"))
+    ]
+    named = [number for number in range(1, 31) if number % 3 != 1]
+    answer = problem(post(client, *lines), 400, "malformed")
+    assert [error["line"] for error in answer["errors"]] == named
+    answer = post(client, *lines, skip_bad=True).json()
+    assert (answer["imported"], answer["skipped"]) == (50, 100)
+    assert [error["line"] for error in answer["errors"]] == named
+
+
+def test_refused_lines_are_found_without_a_word_in_the_log(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = new_store(client)
+    lines = [product(store, str(number % 50)) for number in range(100)]
+    assert post(client, *lines, skip_bad=True).json()["imported"] == 50
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 def test_lines_are_inserted_many_at_a_time(client: TestClient, statements: Statements) -> None:
     store = new_store(client)
     statements.texts.clear()
     post(client, *(product(store, str(number)) for number in range(300)))
-    assert sum(text.startswith("INSERT") for text in statements.texts) == 2
+    assert sum(text.startswith("INSERT") for text in statements.texts) == 1
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "text/csv", ""])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlmodel import SQLModel, col, select
 
 from orders_api.models import Store
-from orders_api.storage.batches import BATCH
+from orders_api.storage.batches import BATCH, BatchInsert
 from orders_api.web.lines import BadLine, Line, insert_lines, validate
 
 
@@ -32,8 +32,11 @@ def import_lines(
         query = select(col(Store.store_id)).where(Store.name == name).limit(2)
         return connection.execute(query).scalars().all()
 
+    statement = BatchInsert(table, model, connection.dialect)
     lines = iter(lines)
     while batch := list(islice(lines, size)):
-        rows, bad = validate(batch, model, {"stores": stores})
-        bad += insert_lines(connection, table, rows)
+        good, bad = validate(batch, model, {"stores": stores})
+        rows = [(number, statement.values(members)) for number, members in good]
+        if rows:
+            bad += chain.from_iterable(insert_lines(connection, statement, rows))
         yield len(batch) - len(bad), sorted(bad, key=attrgetter("number"))

@@ -1,9 +1,22 @@
 """Many rows at once, batch by batch, so that memory does not grow with their number."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, insert, literal
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    Dialect,
+    Insert,
+    bindparam,
+    column,
+    func,
+    insert,
+    literal,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
@@ -12,29 +25,97 @@ from orders_api.storage.errors import from_database_error
 from orders_api.storage.projection import projection_of
 
 BATCH = 1000  # rows that one statement inserts, and objects that one statement reads
-Row = tuple[int, dict[str, Any]]
-"""A number by which to know a row, and the values of its columns."""
+PARTS = 10  # into which rows are divided when the database refuses some of them
+Row = tuple[int, Sequence[Any]]
+"""A number by which to know a row, and its values as a `BatchInsert` makes them."""
+
+
+class BatchInsert:
+    """Inserts rows whose values were made before, so that nothing but the database takes time."""
+
+    def __init__(self, table: type[SQLModel], model: type[SQLModel], dialect: Dialect) -> None:
+        """Insert what objects of `model` have, and the table's defaults for its other columns."""
+        self._table: Any = table.__table__  # type: ignore[attr-defined]  # declared by SQLAlchemy
+        self._dialect = dialect
+        self._columns: list[Column[Any]] = [
+            one for one in self._table.c if one.key in model.model_fields or one.default
+        ]
+        self._names = [str(one.key) for one in self._columns]
+        types = [one.type.dialect_impl(dialect) for one in self._columns]
+        self._processors = [type_.bind_processor(dialect) for type_ in types]
+
+    def values(self, members: Mapping[str, Any]) -> list[Any]:
+        """Return a row's values as the database takes them, of the types that JSON has too."""
+        values = []
+        for one, process in zip(self._columns, self._processors, strict=True):
+            value = members[one.key] if one.key in members else _default(one)
+            if process:
+                value = process(value)
+            values.append(value if isinstance(value, str | int | float | None) else str(value))
+        return values
+
+    def run(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+        if self._dialect.name == "sqlite":
+            connection.exec_driver_sql(self._text, [tuple(values) for values in rows])
+        else:
+            objects = [dict(zip(self._names, values, strict=True)) for values in rows]
+            connection.execute(self._insert_from_json, {"rows": objects})
+
+    @cached_property
+    def _text(self) -> str:
+        statement = insert(self._table)
+        return str(statement.compile(dialect=self._dialect, column_keys=self._names))
+
+    @cached_property
+    def _insert_from_json(self) -> Insert:
+        """Insert many rows by one statement with one parameter, in half the time of `executemany`.
+
+        `INSERT INTO products (name, …) SELECT r.name, … FROM json_to_recordset(…) AS r(name
+        VARCHAR(200), …)`
+        """
+        columns = [column(name, self._table.c[name].type) for name in self._names]
+        records = func.json_to_recordset(bindparam("rows", type_=JSON()))
+        rows = records.table_valued(*columns, name="r").render_derived(with_types=True)
+        return insert(self._table).from_select(self._names, rows.select(), include_defaults=False)
+
+
+def _default(one: Column[Any]) -> Any:
+    default: Any = one.default
+    return default.arg(None) if default.is_callable else default.arg
 
 
 def insert_rows(
-    connection: Connection, table: type[SQLModel], rows: list[Row]
-) -> Iterator[tuple[int, Problem]]:
-    """Insert rows, and find those that the database refuses by halving what contains one."""
-    if not rows:
-        return
+    connection: Connection, statement: BatchInsert, rows: Sequence[Row]
+) -> Iterator[list[tuple[int, Problem]]]:
+    """Insert rows, and find those that the database refuses by dividing what contains one.
+
+    Each step inserts once, and returns what it has found.
+    """
+    problem = _try(connection, statement, rows)
+    if problem is None:
+        yield []
+    elif len(rows) == 1:
+        yield [(rows[0][0], problem)]
+    else:
+        yield []
+        size = max(1, len(rows) // PARTS)
+        for start in range(0, len(rows), size):
+            yield from insert_rows(connection, statement, rows[start : start + size])
+
+
+def _try(connection: Connection, statement: BatchInsert, rows: Sequence[Row]) -> Problem | None:
+    """Insert all rows, or none of them and return why."""
+    # SQLite itself undoes a statement that fails, and here is one for each row.
+    is_undone = len(rows) == 1 and connection.dialect.name == "sqlite"
     try:
-        with connection.begin_nested():
-            connection.execute(insert(table), [row for _, row in rows])
+        with nullcontext() if is_undone else connection.begin_nested():
+            statement.run(connection, [values for _, values in rows])
     except DBAPIError as error:
         problem = from_database_error(error)
         if problem is None or problem.status_code >= 500:
             raise
-        if len(rows) == 1:
-            yield rows[0][0], problem
-        else:
-            middle = len(rows) // 2
-            yield from insert_rows(connection, table, rows[:middle])
-            yield from insert_rows(connection, table, rows[middle:])
+        return problem
+    return None
 
 
 def read_page(

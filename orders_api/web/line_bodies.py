@@ -1,10 +1,12 @@
 """Many objects in one body: JSON lines come in and go out, slice by slice."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from operator import attrgetter
-from typing import Annotated, Any, BinaryIO, TypeVar
+from tempfile import SpooledTemporaryFile
+from typing import IO, Annotated, Any, BinaryIO, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, Field
@@ -13,7 +15,7 @@ from sqlmodel import SQLModel
 from starlette.requests import ClientDisconnect
 
 from orders_api.problems import TOO_LARGE, ErrorItem, Problem
-from orders_api.storage.batches import Row, read_page
+from orders_api.storage.batches import BatchInsert, Row, read_page
 from orders_api.storage.deadline import abandon_after
 from orders_api.storage.driver import PooledConnection
 from orders_api.storage.engines import Database
@@ -22,10 +24,13 @@ from orders_api.web.sessions import Writer
 from orders_api.web.validation import MAX_ERRORS
 
 Schema = TypeVar("Schema", bound=SQLModel)
+Part = TypeVar("Part")
 MEDIA_TYPES = ["application/jsonl", "application/x-ndjson"]
 FEW = 100  # objects that are read at a time, so that other requests need not wait for long
-SLICE = 16 * 1024  # bytes of lines that are read and inserted at a time, for the same reason
+SLICE = 16 * 1024  # bytes of lines that are read at a time, for the same reason
 MAX_LINES = 200  # of a slice that are not blank
+BATCH = 128 * 1024  # bytes of rows that are inserted at a time, some 1000 of them
+IN_MEMORY = 1024 * 1024  # bytes of rows that need no file
 
 
 def takes_lines(model: type[SQLModel], **example: Any) -> dict[str, Any]:
@@ -57,53 +62,88 @@ async def import_body(
 ) -> Imported:
     """Insert what the lines of a body say, or refuse it for the bad ones.
 
-    Lines are read in a thread, and the transaction begins with the first good one. All of them may
-    take long, but no slice may take the database longer than `DATABASE_TIMEOUT`: TimeoutError. It
-    ends when the client has left: ClientDisconnect.
+    All lines are read first, in a thread, and what is to be inserted is kept in a file: the
+    transaction has nothing to do but insert. It may take long, but no statement may take the
+    database longer than `DATABASE_TIMEOUT`: TimeoutError. All ends when the client has left:
+    ClientDisconnect.
     """
     body.seek(0)
-    state = write.request.app.state
-    slices = _slices(body, model, state.settings.max_body_bytes)
-    imported, skipped = 0, 0
-    first: BadLine | None = None
-    errors: list[dict[str, Any]] = []
-    has_more = True
-    while skip_bad or len(errors) < MAX_ERRORS:
-        part = await asyncio.to_thread(next, slices, None)
-        if part is None:
-            has_more = False
-            break
-        if await write.request.is_disconnected():
-            raise ClientDisconnect
-        rows, bad = part
-        if rows:
-            refused = await _insert_in_time(write, state.database.timeout, table, rows)
-            imported += len(rows) - len(refused)
-            bad = sorted(bad + refused, key=attrgetter("number"))
-        skipped += len(bad)
-        first = first or next(iter(bad), None)
-        named = ({"line": line.number, **error} for line in bad for error in line.errors)
-        errors += islice(named, MAX_ERRORS - len(errors))
-    if first and not skip_bad:
+    request, state = write.request, write.request.app.state
+    statement = BatchInsert(table, model, state.database.dialect)
+    good = 0
+    invalid, refused = _BadLines(), _BadLines()
+    has_more = False
+    with SpooledTemporaryFile(max_size=IN_MEMORY) as rows:
+        slices = _slices(body, model, state.settings.max_body_bytes, statement, rows)
+        while part := await _next(slices, request):
+            good += part[0]
+            invalid.add(part[1])
+            if has_more := invalid.are_enough and not skip_bad:
+                break
+        rows.seek(0)
+        batches = _batches(rows)
+        while batch := await _next(batches, request):
+            async for lines in _insert_in_time(write, statement, batch):
+                refused.add(lines)
+            if refused.are_enough and not skip_bad:
+                has_more = True
+                break
+    bad = invalid.count + refused.count
+    first_lines = sorted(invalid.first + refused.first, key=attrgetter("number"))
+    named = ({"line": line.number, **error} for line in first_lines for error in line.errors)
+    errors = list(islice(named, MAX_ERRORS))
+    if first_lines and not skip_bad:
+        first = first_lines[0]
         at_least = "at least " if has_more else ""
-        more = f" (and {at_least}{skipped - 1} more bad lines)" if skipped > 1 else ""
+        more = f" (and {at_least}{bad - 1} more bad lines)" if bad > 1 else ""
         sentence = f"Nothing is imported, because of line {first.number}: {first}{more}."
         raise Problem(first.problem_type, sentence, errors=errors)
     return Imported(
-        imported=imported,
-        skipped=skipped,
+        imported=good - refused.count,
+        skipped=bad,
         errors=[ErrorItem.model_validate(error) for error in errors],
     )
 
 
+class _BadLines:
+    """How many lines are bad, and the first of them, as far as an answer can name them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[BadLine] = []
+
+    @property
+    def are_enough(self) -> bool:
+        return sum(len(line.errors) for line in self.first) >= MAX_ERRORS
+
+    def add(self, lines: list[BadLine]) -> None:
+        self.count += len(lines)
+        for line in lines:
+            if self.are_enough:
+                return
+            self.first.append(line)
+
+
+async def _next(parts: Iterator[Part], request: Request) -> Part | None:
+    """Have a thread make the next part, unless the client has left: ClientDisconnect."""
+    part = await asyncio.to_thread(next, parts, None)
+    if await request.is_disconnected():
+        raise ClientDisconnect
+    return part
+
+
 async def _insert_in_time(
-    write: Writer, seconds: float, table: type[SQLModel], rows: list[Row]
-) -> list[BadLine]:
+    write: Writer, statement: BatchInsert, rows: list[Row]
+) -> AsyncIterator[list[BadLine]]:
     connection = (await write.pooled_connection()).connection
+    steps = insert_lines(connection, statement, rows)
     try:
-        return await abandon_after(
-            seconds, greenlet_spawn(list, insert_lines(connection, table, rows))
-        )
+        while True:
+            step = greenlet_spawn(next, steps, None)
+            refused = await abandon_after(write.database.timeout, step)
+            if refused is None:
+                return
+            yield refused
     except TimeoutError:
         # It is still busy with what takes too long.
         await greenlet_spawn(connection.invalidate)
@@ -111,10 +151,11 @@ async def _insert_in_time(
 
 
 def _slices(
-    file: BinaryIO, model: type[SQLModel], limit: int
-) -> Iterator[tuple[list[Row], list[BadLine]]]:
+    file: BinaryIO, model: type[SQLModel], limit: int, statement: BatchInsert, rows: IO[bytes]
+) -> Iterator[tuple[int, list[BadLine]]]:
     """Read and validate lines a slice at a time, of about `SLICE` bytes, blank lines included.
 
+    Write the rows that they stand for into a file, and return how many they are, and the bad lines.
     Raise 413 for a line of more bytes than `limit`.
     """
     number = 0
@@ -130,7 +171,25 @@ def _slices(
                 lines.append((number, text))
         if not size:
             return
-        yield validate(read_json_lines(lines), model)
+        good, bad = validate(read_json_lines(lines), model)
+        if good:
+            values = [(line, statement.values(members)) for line, members in good]
+            rows.write(json.dumps(values).encode() + b"\n")
+        yield len(good), bad
+
+
+def _batches(rows: IO[bytes]) -> Iterator[list[Row]]:
+    """Read what `_slices` has written, at least `BATCH` bytes at a time."""
+    batch: list[Row] = []
+    size = 0
+    for text in rows:
+        batch += json.loads(text)
+        size += len(text)
+        if size >= BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 async def stream(database: Database, schema: type[Schema]) -> AsyncIterator[Schema]:

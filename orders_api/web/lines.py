@@ -9,12 +9,15 @@ from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 from orders_api.problems import IMPOSSIBLE, INVALID, MALFORMED, Problem, ProblemType
-from orders_api.storage.batches import Row, insert_rows
+from orders_api.storage.batches import BatchInsert, Row, insert_rows
 from orders_api.web.strict_json import parse_json
 from orders_api.web.validation import MAX_ERRORS, body_error
 
 MARK = b"\xef\xbb\xbf"  # with which some programs begin a file: the byte order mark, in UTF-8
 MAX_MEMBERS = 1000  # of a line: Pydantic reports each unknown one, in half a second for 1 MiB
+
+GoodLine = tuple[int, dict[str, Any]]
+"""The number of a line, and the members that it has."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,9 @@ def read_json_lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[Line | BadLi
 
 def validate(
     lines: Iterable[Line | BadLine], model: type[SQLModel], context: dict[str, Any] | None = None
-) -> tuple[list[Row], list[BadLine]]:
-    """Return the rows that lines stand for, each to be as `model` has it, and the bad lines."""
-    rows: list[Row] = []
+) -> tuple[list[GoodLine], list[BadLine]]:
+    """Return the lines that are as `model` has it, and the bad ones."""
+    good: list[GoodLine] = []
     bad: list[BadLine] = []
     for line in lines:
         if isinstance(line, BadLine):
@@ -69,10 +72,11 @@ def validate(
             bad.append(BadLine(line.number, INVALID, [{"detail": detail}]))
         else:
             try:
-                rows.append((line.number, dict(model.model_validate(line.value, context=context))))
+                members = dict(model.model_validate(line.value, context=context))
+                good.append((line.number, members))
             except ValidationError as error:
                 bad.append(BadLine(line.number, INVALID, _reasons(error, model)))
-    return rows, bad
+    return good, bad
 
 
 def _reasons(error: ValidationError, model: type[SQLModel]) -> list[Mapping[str, str]]:
@@ -84,10 +88,14 @@ def _reasons(error: ValidationError, model: type[SQLModel]) -> list[Mapping[str,
 
 
 def insert_lines(
-    connection: Connection, table: type[SQLModel], rows: list[Row]
-) -> Iterator[BadLine]:
-    """Insert the rows that lines stand for, and find those that the database refuses."""
-    return (_refused(*refused) for refused in insert_rows(connection, table, rows))
+    connection: Connection, statement: BatchInsert, rows: Sequence[Row]
+) -> Iterator[list[BadLine]]:
+    """Insert the rows that lines stand for, and find those that the database refuses.
+
+    Each step inserts once, and returns what it has found.
+    """
+    for refused in insert_rows(connection, statement, rows):
+        yield [_refused(*row) for row in refused]
 
 
 def _refused(number: int, problem: Problem) -> BadLine:
