@@ -179,6 +179,17 @@ def test_others_are_answered_and_write_while_bad_and_blank_lines_are_read(
         assert others > 2  # all the others waited for the import to end
 
 
+def test_lines_are_validated_with_pauses_in_which_others_run(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that computes would have each of the others wait for 5 ms, again and again."""
+    store = new_store(client)
+    pauses: list[float] = []
+    monkeypatch.setattr("orders_api.web.line_bodies.time.sleep", pauses.append)
+    post(client, *(product(store, str(number)) for number in range(2000)))
+    assert len(pauses) > 10
+
+
 def test_import_ends_when_its_client_has_left(client: TestClient, statements: Statements) -> None:
     store = new_store(client)
     lines = [json.dumps(product(store, str(number))).encode() for number in range(2000)]

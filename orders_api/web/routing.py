@@ -4,7 +4,6 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
-from tempfile import SpooledTemporaryFile
 from typing import Any, TypeVar, get_args
 
 from fastapi import APIRouter, FastAPI, Request, Response, params
@@ -17,7 +16,7 @@ from orders_api.storage.deadline import abandon_after
 from orders_api.web import idempotency
 from orders_api.web.etags import set_etag
 from orders_api.web.fast_path import RequestHandler
-from orders_api.web.line_bodies import MEDIA_TYPES, Lines
+from orders_api.web.line_bodies import MEDIA_TYPES, Lines, temporary_file
 from orders_api.web.parameters import query_parameters
 from orders_api.web.prefer import MINIMAL, ROLLBACK, apply_preferences, preferred
 from orders_api.web.requests import JSON, StrictRequest, check_media_type, check_query
@@ -112,7 +111,7 @@ class Route(APIRoute):
             if takes_lines:
                 check_media_type(request, MEDIA_TYPES, has_body=True)
                 # Not in memory, and not yet in a transaction, for which others would have to wait.
-                with SpooledTemporaryFile(max_size=1024 * 1024) as request.state.lines:
+                async with temporary_file() as request.state.lines:
                     async for chunk in request.stream():
                         request.state.lines.write(chunk)
                     return await retry_on_conflict(run_in_transaction, request)
