@@ -5,12 +5,16 @@ import os
 import pty
 import re
 import shutil
+import sqlite3
 import subprocess
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from fastapi.testclient import TestClient
 from sqlmodel import SQLModel, create_engine
@@ -251,6 +255,31 @@ def test_good_lines_are_imported_if_bad_ones_may_be_skipped(url: str) -> None:
         "Left out 4 bad lines.",
     ]
     assert len(exported(url, "products")) == 2496
+
+
+@pytest.mark.usefixtures("store")
+def test_others_can_write_until_the_last_line_is_read(url: str, tmp_path: Path) -> None:
+    pipe = tmp_path / "products.jsonl"
+    os.mkfifo(pipe)
+
+    def write() -> None:
+        with pipe.open("w") as file:
+            # More than a pipe holds: the command has read most of it when this has been written.
+            file.write(lines(*(product(f"Atlas {number}") for number in range(3000))))
+            file.flush()
+            if url.startswith("sqlite"):
+                path = url.removeprefix("sqlite:///")
+                with closing(sqlite3.connect(path, timeout=0)) as connection:
+                    connection.execute("BEGIN IMMEDIATE")
+            else:
+                with psycopg.connect(url) as connection:
+                    connection.execute("LOCK TABLE products NOWAIT")
+            file.write(lines(product("last")))
+
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(write)
+        assert done(url, "import", "products", pipe) == "Imported 3001 products.\n"
+        writer.result()
 
 
 def test_id_that_is_taken_is_a_reason(url: str, store: Json) -> None:

@@ -2,29 +2,28 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import chain, islice
-from operator import attrgetter
+from itertools import islice
+from typing import IO
 from uuid import UUID
 
 from sqlalchemy import Connection
 from sqlmodel import SQLModel, col, select
 
 from orders_api.models import Store
-from orders_api.storage.batches import BATCH, BatchInsert
+from orders_api.storage.batches import BATCH, BatchInsert, read_rows, write_rows
 from orders_api.web.lines import BadLine, Line, insert_lines, validate
 
 
-def import_lines(
+def check_lines(
     connection: Connection,
     table: type[SQLModel],
     model: type[SQLModel],
     lines: Iterable[Line | BadLine],
-    size: int = BATCH,
+    rows: IO[bytes],
 ) -> Iterator[tuple[int, list[BadLine]]]:
-    """Insert what the lines say, and give for each batch how many are good, and the bad ones.
+    """Write the rows that lines stand for into a file; return for each batch how many, and the bad.
 
-    A line is to be as `model` has it. All of it is in the connection's transaction, which is as
-    good as before after a bad line.
+    A line is to be as `model` has it.
     """
 
     @lru_cache(BATCH)
@@ -34,9 +33,20 @@ def import_lines(
 
     statement = BatchInsert(table, model, connection.dialect)
     lines = iter(lines)
-    while batch := list(islice(lines, size)):
+    while batch := list(islice(lines, BATCH)):
         good, bad = validate(batch, model, {"stores": stores})
-        rows = [(number, statement.values(members)) for number, members in good]
-        if rows:
-            bad += chain.from_iterable(insert_lines(connection, statement, rows))
-        yield len(batch) - len(bad), sorted(bad, key=attrgetter("number"))
+        write_rows(rows, [(number, statement.values(members)) for number, members in good])
+        yield len(good), bad
+
+
+def insert_checked(
+    connection: Connection, table: type[SQLModel], model: type[SQLModel], rows: IO[bytes]
+) -> Iterator[tuple[int, list[BadLine]]]:
+    """Insert what `check_lines` has written; return for each batch how many, and the bad lines.
+
+    All of it is in the connection's transaction, which is as good as before after a bad line.
+    """
+    statement = BatchInsert(table, model, connection.dialect)
+    for batch in read_rows(rows):
+        bad = [line for found in insert_lines(connection, statement, batch) for line in found]
+        yield len(batch) - len(bad), bad

@@ -1,6 +1,7 @@
 """Commands that put data into the database, or get it out."""
 
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated, Any, Literal
 
 import typer
@@ -50,28 +51,40 @@ def import_file(
     JSON array is read whole into memory, the other formats are not.
     """
     from orders_api.bulk.formats import UnreadableError, read
-    from orders_api.bulk.importing import import_lines
+    from orders_api.bulk.importing import check_lines, insert_checked
     from orders_api.bulk.resources import IMPORTS
 
     table, model = IMPORTS[kind]
     form = form or format_of(file)
     name = "<stdin>" if file == STREAM else str(file)
     total = file.stat().st_size if file.is_file() and form != "json" else None
-    good = bad = 0
-    with opened(file, "rb") as source, open_session() as session:
+    good = bad = checked = 0
+
+    def report(lines: list[Any]) -> None:
+        nonlocal bad
+        bad += len(lines)
+        for line in lines:
+            typer.echo(f"{name}:{line.number}: {line}", err=True)
+
+    with opened(file, "rb") as source, open_session("BEGIN") as session, TemporaryFile() as rows:
         lines = read(source, form, model)
-        batches = import_lines(session.connection(), table, model, lines)
         try:
-            with progress("Importing", total) as show:
-                for count, bad_lines in batches:
-                    good += count
-                    bad += len(bad_lines)
-                    for line in bad_lines:
-                        typer.echo(f"{name}:{line.number}: {line}", err=True)
+            with progress("Checking", total) as show:
+                for count, bad_lines in check_lines(
+                    session.connection(), table, model, lines, rows
+                ):
+                    checked += count
+                    report(bad_lines)
                     if total:
                         show(source.tell())
         except UnreadableError as error:
             fail(f"{name} {error}.")
+        session.rollback()  # or SQLite would refuse to write what follows a read of an older state
+        with progress("Importing", checked) as show:
+            for count, bad_lines in insert_checked(session.connection(), table, model, rows):
+                good += count
+                report(bad_lines)
+                show(good)
         if bad and not skip_bad:
             fail(f"Nothing is imported, because of {plural(bad, 'bad line')}.")
         session.commit()

@@ -1,9 +1,13 @@
 """Many rows at once, batch by batch, so that memory does not grow with their number."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from datetime import date, time
+from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import IO, Any
+from uuid import UUID
 
 from sqlalchemy import (
     JSON,
@@ -24,7 +28,8 @@ from orders_api.problems import Problem
 from orders_api.storage.errors import from_database_error
 from orders_api.storage.projection import projection_of
 
-BATCH = 1000  # rows that one statement inserts, and objects that one statement reads
+BATCH = 1000  # objects that one statement reads, and lines that are validated at a time
+BATCH_BYTES = 64 * 1024  # of rows that one statement inserts, some 500 of them
 PARTS = 10  # into which rows are divided when the database refuses some of them
 Row = tuple[int, Sequence[Any]]
 """A number by which to know a row, and its values as a `BatchInsert` makes them."""
@@ -41,17 +46,23 @@ class BatchInsert:
             one for one in self._table.c if one.key in model.model_fields or one.default
         ]
         self._names = [str(one.key) for one in self._columns]
-        types = [one.type.dialect_impl(dialect) for one in self._columns]
-        self._processors = [type_.bind_processor(dialect) for type_ in types]
+        is_sqlite = dialect.name == "sqlite"
+        self._processors = [
+            # PostgreSQL finds such a value within the document that has all the others.
+            one.type.dialect_impl(dialect).bind_processor(dialect)
+            if is_sqlite or not isinstance(one.type, JSON)
+            else None
+            for one in self._columns
+        ]
 
     def values(self, members: Mapping[str, Any]) -> list[Any]:
-        """Return a row's values as the database takes them, of the types that JSON has too."""
+        """Return a row's values as the database takes them, of types that JSON has too."""
         values = []
         for one, process in zip(self._columns, self._processors, strict=True):
             value = members[one.key] if one.key in members else _default(one)
             if process:
                 value = process(value)
-            values.append(value if isinstance(value, str | int | float | None) else str(value))
+            values.append(str(value) if isinstance(value, UUID | Decimal | date | time) else value)
         return values
 
     def run(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
@@ -82,6 +93,27 @@ class BatchInsert:
 def _default(one: Column[Any]) -> Any:
     default: Any = one.default
     return default.arg(None) if default.is_callable else default.arg
+
+
+def write_rows(file: IO[bytes], rows: Sequence[Row]) -> None:
+    """Keep rows in a file, as memory has no room for all of an import."""
+    if rows:
+        file.write(json.dumps(rows).encode() + b"\n")
+
+
+def read_rows(file: IO[bytes]) -> Iterator[list[Row]]:
+    """Read what `write_rows` has written, as many rows at a time as are to be inserted together."""
+    file.seek(0)
+    batch: list[Row] = []
+    size = 0
+    for text in file:
+        batch += json.loads(text)
+        size += len(text)
+        if size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def insert_rows(

@@ -1,7 +1,6 @@
 """Many objects in one body: JSON lines come in and go out, slice by slice."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from sqlmodel import SQLModel
 from starlette.requests import ClientDisconnect
 
 from orders_api.problems import TOO_LARGE, ErrorItem, Problem
-from orders_api.storage.batches import BatchInsert, Row, read_page
+from orders_api.storage.batches import BatchInsert, Row, read_page, read_rows, write_rows
 from orders_api.storage.deadline import abandon_after
 from orders_api.storage.driver import PooledConnection
 from orders_api.storage.engines import Database
@@ -32,7 +31,6 @@ MEDIA_TYPES = ["application/jsonl", "application/x-ndjson"]
 FEW = 100  # objects that are read at a time, so that other requests need not wait for long
 SLICE = 16 * 1024  # bytes of lines that are read at a time, for the same reason
 MAX_LINES = 200  # of a slice that are not blank
-BATCH = 64 * 1024  # bytes of rows that are inserted at a time, some 500 of them
 TURN = 0.00025  # seconds in which a thread computes before it makes room for others
 PAUSE = 0.00005
 IN_MEMORY = 1024 * 1024  # bytes that a temporary file keeps in memory
@@ -95,8 +93,7 @@ async def import_body(
             invalid.add(part[1])
             if has_more := invalid.are_enough and not skip_bad:
                 break
-        rows.seek(0)
-        batches = _batches(rows)
+        batches = read_rows(rows)
         while batch := await _next(batches, request):
             async for lines in _insert_in_time(write, statement, batch):
                 refused.add(lines)
@@ -187,9 +184,8 @@ def _slices(
         if not size:
             return
         good, bad = validate(read_json_lines(_with_pauses(lines)), model)
-        if good:
-            values = [(line, statement.values(members)) for line, members in _with_pauses(good)]
-            rows.write(json.dumps(values).encode() + b"\n")
+        values = [(line, statement.values(members)) for line, members in _with_pauses(good)]
+        write_rows(rows, values)
         yield len(good), bad
 
 
@@ -201,20 +197,6 @@ def _with_pauses(items: Iterable[Item]) -> Iterator[Item]:
             time.sleep(PAUSE)
             end = time.perf_counter() + TURN
         yield item
-
-
-def _batches(rows: IO[bytes]) -> Iterator[list[Row]]:
-    """Read what `_slices` has written, at least `BATCH` bytes at a time."""
-    batch: list[Row] = []
-    size = 0
-    for text in rows:
-        batch += json.loads(text)
-        size += len(text)
-        if size >= BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 async def stream(database: Database, schema: type[Schema]) -> AsyncIterator[Schema]:
