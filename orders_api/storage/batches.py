@@ -39,11 +39,14 @@ class BatchInsert:
     """Inserts rows whose values were made before, so that nothing but the database takes time."""
 
     def __init__(self, table: type[SQLModel], model: type[SQLModel], dialect: Dialect) -> None:
-        """Insert what objects of `model` have, and the table's defaults for its other columns."""
+        """Insert what objects of `model` have; other columns get their defaults."""
         self._table: Any = table.__table__  # type: ignore[attr-defined]  # declared by SQLAlchemy
         self._dialect = dialect
         self._columns: list[Column[Any]] = [
-            one for one in self._table.c if one.key in model.model_fields or one.default
+            one
+            for one in self._table.c
+            if one.key in model.model_fields
+            or (one.default is not None and (one.default.is_scalar or one.default.is_callable))
         ]
         self._names = [str(one.key) for one in self._columns]
         is_sqlite = dialect.name == "sqlite"
@@ -86,8 +89,8 @@ class BatchInsert:
         """
         columns = [column(name, self._table.c[name].type) for name in self._names]
         records = func.json_to_recordset(bindparam("rows", type_=JSON()))
-        rows = records.table_valued(*columns, name="r").render_derived(with_types=True)
-        return insert(self._table).from_select(self._names, rows.select(), include_defaults=False)
+        rows = records.table_valued(*columns).render_derived(name="r", with_types=True)
+        return insert(self._table).from_select(self._names, rows.select())
 
 
 def _default(one: Column[Any]) -> Any:
