@@ -147,7 +147,7 @@ async def _next(parts: Iterator[Part], request: Request) -> Part | None:
 async def _insert_in_time(
     write: Writer, statement: BatchInsert, rows: list[Row]
 ) -> AsyncIterator[list[BadLine]]:
-    connection = (await write.pooled_connection()).connection
+    connection = (await write.pooled_connection(alone=True)).connection
     steps = insert_lines(connection, statement, rows)
     try:
         while True:
