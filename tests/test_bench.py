@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.bench import __main__ as bench, load, report
+from tests.bench import __main__ as bench, load, report, servers
 from tests.bench.load import Operation
 from tests.conftest import ROOT, Postgres
 from tests.live import local_server
 
 NAMES = ["GET a product", "GET 50 products", "GET order, 3 lines", "POST order, 3 lines"]
+PAGE = ROOT / "docs/testing.md"
 SEEN = {"requests_per_second", "median_ms", "p99_ms", "failures"}
 
 
@@ -29,55 +31,117 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_short_run_measures_everything_without_a_failed_request(tmp_path: Path) -> None:
     if Postgres.server is None:
         pytest.skip(f"needs the embedded PostgreSQL ({Postgres.description})")
-    options = ["--seconds=0.05", "--rounds=1", f"--output={tmp_path}"]
+    shutil.copy(PAGE, tmp_path)
+    options = ["--seconds=0.05", "--rounds=1", f"--output={tmp_path}", f"--docs={tmp_path}"]
     command = [sys.executable, "-m", "tests.bench", *options]
-    run = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
+    # json-server is taken from npm's cache, if it is there.
+    environment = os.environ | {"npm_config_offline": "true"}
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
 
     result = json.loads((tmp_path / "bench.json").read_text("utf-8"))
-    assert result["answers_are_equal"] is True
     assert result["failures"] == 0
     assert result["machine"]["synchronous_commit"] == "off"
     assert "synchronous_commit=off, so the disk is not measured" in run.stdout
-    assert list(result["operations"]) == NAMES
+    beside = {"PostgreSQL": ["ours", "limit"], "SQLite": ["ours", "limit"]}
+    if "json-server is left out: npm could not install it." not in run.stdout:
+        beside["SQLite"].append("json-server")
+    assert list(result["databases"]) == list(beside)
     assert list(result["workers"]) == NAMES[:3]
-    for row in [*result["operations"].values(), *result["workers"].values()]:
-        assert set(row.pop("ratio")) == {"percent", "lowest", "highest"}
-        assert len(row) == 2
-        for server in row.values():
+    compared = [(result["workers"][name], ["two", "one"]) for name in NAMES[:3]]
+    for database, names in beside.items():
+        assert list(result["databases"][database]) == NAMES
+        compared += [(row, names) for row in result["databases"][database].values()]
+    for row, names in compared:
+        assert list(row) == names
+        for name, server in row.items():
+            ratios = server.pop("percent_of")
+            assert ratios.keys() == set(names) - {name}
+            assert all(set(ratio) == {"median", "lowest", "highest"} for ratio in ratios.values())
             assert set(server) == SEEN | {"rounds"}
             assert [set(sample) for sample in server["rounds"]] == [SEEN]
             assert server["requests_per_second"] > 0
     processes = {name: len(sizes) for name, sizes in result["memory_mib"].items()}
-    assert processes["ours"] == processes["limit"] == 1
-    assert processes["ours with --workers 2"] >= 3
+    assert processes.pop("PostgreSQL, ours with --workers 2") >= 3
+    assert processes == {
+        f"{database}, {name}": 1 for database in beside for name in beside[database]
+    }
     assert len(result["start_seconds"]["all"]) == 1
     assert set(result["sqlite_writers"]["statuses"]) == {"201"}
+    assert result["sqlite_writers"]["connections"] == 32
+    page = (tmp_path / "testing.md").read_text("utf-8")
+    assert "| SQLite, ours in percent of limit |" in page
+    assert "32 clients that order at once on SQLite: " in page
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+def result_with(percent: float) -> dict[str, Any]:
+    seen = {"requests_per_second": 500.0, "median_ms": 2.0, "p99_ms": 4.0, "failures": 1}
+    ratio = {"median": percent, "lowest": 40, "highest": 60}
+    row = {
+        "ours": seen | {"percent_of": {"limit": ratio}},
+        "limit": seen | {"requests_per_second": 1000.0, "percent_of": {"ours": ratio}},
+    }
+    return {
+        "machine": {
+            "date": "2026-11-20",
+            "python": "3.11.0",
+            "cores": 2,
+            "load_average": 0.5,
+            "postgresql": "18.0",
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "sqlite": "3.50.0",
+        },
+        "settings": {"connections": 1, "rounds": 1, "seconds": 1, "generator": "built-in"},
+        "databases": {"SQLite": {"GET a product": row}},
+    }
 
 
 @pytest.mark.slow
 def test_baseline_stands_beside_what_is_measured_now(tmp_path: Path) -> None:
-    seen = {"requests_per_second": 500.0, "median_ms": 2.0, "p99_ms": 4.0, "failures": 1}
-    row = {"ours": seen, "limit": seen | {"requests_per_second": 1000.0}}
-    machine = {"python": "3.11.0", "postgresql": "18.0", "cores": 2}
-    settings = {"connections": 1, "rounds": 1, "seconds": 1}
-    now, before = (
-        {
-            "machine": machine,
-            "settings": settings,
-            "operations": {
-                "GET a product": row | {"ratio": {"percent": percent, "lowest": 40, "highest": 60}}
-            },
-        }
-        for percent in (50.0, 25.0)
-    )
-    (line,) = list(report.table(now, before))[2:]
-    assert " ".join(line.split()) == (
-        "GET a product 500 1,000 50.0 % (40.0 to 60.0) 2.00 2.00 4.00 4.00 2 before: 25.0 %"
-    )
+    now, before = result_with(50), result_with(25)
+    lines = [" ".join(line.split()) for line in report.table(now, before, "SQLite")]
+    assert lines[1:] == [
+        "GET a product ours 500 2.00 4.00 1",
+        "GET a product limit 1,000 2.00 4.00 1 50.0 % (40.0 to 60.0) before: 25.0 %",
+    ]
     report.draw(now, before, tmp_path / "bench.png")
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_figures_replace_those_of_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "testing.md"
+    page.write_text("Above.\n\n<!-- bench -->\n<!-- /bench -->\n\nBelow.\n")
+    for percent in (25, 50):
+        report.publish(result_with(percent), tmp_path)
+        text = page.read_text()
+        assert text.startswith("Above.\n\n<!-- bench -->\n\n![")
+        assert "| SQLite, limit | 1,000 |\n" in text
+        assert f"| SQLite, ours in percent of limit | {percent} % |\n" in text
+        assert text.count("|---|--:|") == 1
+        assert text.endswith("\n\n<!-- /bench -->\n\nBelow.\n")
+        assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_page_has_a_place_for_the_figures() -> None:
+    text = PAGE.read_text("utf-8")
+    assert 0 < text.index(report.START) < text.index(report.END)
+
+
+@pytest.mark.parametrize(
+    ("npm", "sentence"), [(None, "there is no npm"), ("exit 1", "npm could not install it")]
+)
+def test_json_server_is_left_out_without_npm_or_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, npm: str | None, sentence: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if npm:
+        (tmp_path / "npm").write_text(f"#!/bin/sh\n{npm}\n")
+        (tmp_path / "npm").chmod(0o755)
+    with pytest.raises(LookupError, match=sentence):
+        servers.json_server(tmp_path, "http://127.0.0.1:1", [])
 
 
 needs_wrk = pytest.mark.skipif(load.WRK is None, reason="wrk is not installed")
@@ -129,7 +193,7 @@ def test_servers_that_do_different_things_are_not_compared(
         return {"orderId": order_id, "date": order_id, "price": price}
 
     monkeypatch.setattr(bench, "send", send)
-    bench.check_same("ours", "limit", [operation])
+    bench.check_same(("ours", operation), ("limit", operation))
     odd += different
     with pytest.raises(SystemExit, match=sentence):
-        bench.check_same("ours", "limit", [operation])
+        bench.check_same(("ours", operation), ("limit", operation))

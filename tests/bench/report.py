@@ -6,74 +6,160 @@ from typing import Any
 
 Json = dict[str, Any]
 
+PAGE, CHART = "testing.md", "bench.png"
+START, END = "<!-- bench -->\n", "<!-- /bench -->\n"
+BLUE, ORANGE, RED, INK, PAPER = "#2a6fbb", "#d98c2b", "#d1495b", "#1f2328", "#f6f8fa"
 
-def table(result: Json, baseline: Json | None) -> Iterator[str]:
+
+def head(result: Json) -> Iterator[str]:
+    """Return what the figures were measured on."""
+    machine, settings = result["machine"], result["settings"]
+    yield (
+        f"{machine['date']}: Python {machine['python']}, {machine['cores']} cores, load average"
+        f" {machine['load_average']:.1f} at the start."
+    )
+    yield (
+        f"PostgreSQL {machine['postgresql']} has fsync={machine['fsync']} and"
+        f" synchronous_commit={machine['synchronous_commit']}, so the disk is not measured."
+        f" SQLite {machine['sqlite']} has synchronous=FULL, so it is."
+    )
+    yield (
+        f"{settings['connections']} connections ({settings['generator']}), medians of rounds of"
+        f" {settings['seconds']:g} s, in turn: {settings['rounds']}."
+    )
+
+
+def table(result: Json, baseline: Json | None, database: str) -> Iterator[str]:
     """Return the lines of the table; with a baseline, the ratios that it had stand at the end."""
-    yield f"{'':<20}{'requests/s':^18}{'ours/limit':^26}{'median ms':^18}{'p99 ms':^18}  not 2xx"
-    yield f"{'':<20}{'ours':>9}{'limit':>9}{'':26}" + f"{'ours':>9}{'limit':>9}" * 2
-    for name, row in result["operations"].items():
-        ours, limit, ratio = row["ours"], row["limit"], row["ratio"]
-        percent = f"{ratio['percent']:.1f} % ({ratio['lowest']:.1f} to {ratio['highest']:.1f})"
-        line = (
-            f"{name:<20}{ours['requests_per_second']:9,.0f}{limit['requests_per_second']:9,.0f}"
-            f"{percent:>24}  {ours['median_ms']:9.2f}{limit['median_ms']:9.2f}"
-            f"{ours['p99_ms']:9.2f}{limit['p99_ms']:9.2f}{ours['failures'] + limit['failures']:9}"
-        )
-        before = baseline and baseline["operations"].get(name)
-        yield line + (f"   before: {before['ratio']['percent']:.1f} %" if before else "")
+    heads = f"{'requests/s':>11}{'median ms':>11}{'p99 ms':>9}{'not 2xx':>9}"
+    yield f"\n{database:<34}{heads}   ours in percent of it (of the rounds)"
+    for name, row in result["databases"][database].items():
+        for server, seen in row.items():
+            line = (
+                f"{name:<21}{server:<13}{seen['requests_per_second']:11,.0f}"
+                f"{seen['median_ms']:11.2f}{seen['p99_ms']:9.2f}{seen['failures']:9}"
+            )
+            if server != "ours":
+                ratio = row["ours"]["percent_of"][server]
+                line += (
+                    f"   {ratio['median']:.1f} % ({ratio['lowest']:.1f} to {ratio['highest']:.1f})"
+                )
+                before = earlier(baseline, database, name, server)
+                line += f"   before: {before:.1f} %" if before else ""
+            yield line
+
+
+def earlier(baseline: Json | None, database: str, name: str, server: str) -> float | None:
+    """Return the ratio of ours that a baseline has, if it has it."""
+    if baseline is None:
+        return None
+    row = baseline["databases"].get(database, {}).get(name, {})
+    ratio: float | None = row["ours"]["percent_of"][server]["median"] if server in row else None
+    return ratio
 
 
 def remarks(result: Json) -> Iterator[str]:
     """Return what else was measured, a line each."""
+    yield ""
     for name, row in result["workers"].items():
-        ratio = row["ratio"]
+        ratio = row["two"]["percent_of"]["one"]
         yield (
-            f"Two processes to one, {name}: {ratio['percent']:.0f} %"
+            f"Two processes to one, {name}: {ratio['median']:.0f} %"
             f" ({ratio['lowest']:.0f} to {ratio['highest']:.0f})"
         )
     for name, sizes in result["memory_mib"].items():
         yield f"Resident memory, {name}: {' + '.join(f'{size:.0f}' for size in sizes)} MiB"
     start = result["start_seconds"]
     yield f"From the command to ready, with a new SQLite database: {start['median']:.2f} s"
-    sqlite = result["sqlite_writers"]
-    answers = ", ".join(f"{count} times {status}" for status, count in sqlite["statuses"].items())
-    yield (
-        f"{sqlite['connections']} clients that order at once on SQLite: {answers}"
-        f" ({sqlite['requests_per_second']:,.0f} requests/s, p99 {sqlite['p99_ms']:.0f} ms)"
+    yield writers(result)
+
+
+def writers(result: Json) -> str:
+    seen = result["sqlite_writers"]
+    answers = ", ".join(f"{count} times {status}" for status, count in seen["statuses"].items())
+    return (
+        f"{seen['connections']} clients that order at once on SQLite:"
+        f" {seen['requests_per_second']:,.0f} requests/s, p99 {seen['p99_ms']:.0f} ms ({answers})"
     )
+
+
+def publish(result: Json, folder: Path) -> None:
+    """Put the table and the chart into the page, in the place of those that it has."""
+    page = folder / PAGE
+    before, _, rest = page.read_text("utf-8").partition(START)
+    _, _, after = rest.partition(END)
+    lines = "\n".join(markdown(result))
+    page.write_text(f"{before}{START}\n{lines}\n\n{END}{after}", "utf-8")
+    draw(result, None, folder / CHART)
+
+
+def markdown(result: Json) -> Iterator[str]:
+    """Return the chart, the table, and what they were measured on."""
+    yield f"![Requests per second, in percent of the limit]({CHART})\n"
+    names = list(next(iter(result["databases"].values())))
+    yield f"| Requests per second | {' | '.join(names)} |"
+    yield "|---" + "|--:" * len(names) + "|"
+    for database, rows in result["databases"].items():
+        servers = list(rows[names[0]])
+        for server in servers:
+            rates = [f"{rows[name][server]['requests_per_second']:,.0f}" for name in names]
+            yield f"| {database}, {server} | {' | '.join(rates)} |"
+        for other in servers[1:]:
+            ratios = [
+                f"{rows[name]['ours']['percent_of'][other]['median']:.0f} %" for name in names
+            ]
+            yield f"| {database}, ours in percent of {other} | {' | '.join(ratios)} |"
+    yield ""
+    yield from head(result)
+    if "sqlite_writers" in result:
+        yield f"\n{writers(result)}."
 
 
 def draw(result: Json, baseline: Json | None, path: Path) -> None:
-    """Draw how near to the limit each operation comes."""
+    """Draw how near to the limit each operation comes, on paper of its own: some pages are dark."""
     from matplotlib.figure import Figure  # takes half a second, which few have use for
 
-    operations = result["operations"]
-    figure = Figure(figsize=(9, 1.2 + 0.75 * len(operations)), layout="constrained")
-    axes = figure.subplots()
-    ratios = [row["ratio"]["percent"] for row in operations.values()]
-    names = [
-        f"{name}\n{row['ours']['requests_per_second']:,.0f} of"
-        f" {row['limit']['requests_per_second']:,.0f} requests/s"
-        for name, row in operations.items()
-    ]
-    axes.barh(names, ratios, height=0.55, color="#2a6fbb")
-    for position, (name, ratio) in enumerate(zip(operations, ratios, strict=True)):
-        label, end = f"{ratio:.0f} %", ratio
-        if baseline and name in baseline["operations"]:
-            before = baseline["operations"][name]["ratio"]["percent"]
-            axes.plot([before, before], [position - 0.38, position + 0.38], color="#d1495b", lw=2)
-            label, end = f"{label} (before {before:.0f} %)", max(ratio, before)
-        axes.text(end + 1.5, position, label, va="center")
-    axes.axvline(100, color="black", lw=1)
-    axes.invert_yaxis()
-    axes.set_xlim(0, max(100, *ratios) * 1.1)
-    axes.spines[["top", "right"]].set_visible(False)
+    databases = result["databases"]
+    figure = Figure(figsize=(9, 3.6 * len(databases)), layout="constrained", facecolor=PAPER)
+    subplots = figure.subplots(len(databases), sharex=True, squeeze=False)[:, 0]
+    right = 100.0
+    for axes, (database, rows) in zip(subplots, databases.items(), strict=True):
+        servers = [name for name in next(iter(rows.values())) if name != "limit"]
+        height = 0.8 / len(servers)
+        for n, (server, color) in enumerate(zip(servers, (BLUE, ORANGE), strict=False)):
+            ratios = [row[server]["percent_of"]["limit"]["median"] for row in rows.values()]
+            places = [place + (n - (len(servers) - 1) / 2) * height for place in range(len(rows))]
+            axes.barh(places, ratios, height * 0.9, color=color, label=server)
+            for place, ratio, (name, row) in zip(places, ratios, rows.items(), strict=True):
+                label = f"{ratio:.0f} %, {row[server]['requests_per_second']:,.0f}/s"
+                before = earlier(baseline, database, name, "limit") if server == "ours" else None
+                if before:
+                    marks = [place - height / 2, place + height / 2]
+                    axes.plot([before, before], marks, color=RED, lw=2)
+                    label += f" (before {before:.0f} %)"
+                axes.text(max(ratio, before or 0) + 1.5, place, label, va="center", color=INK)
+                right = max(right, ratio, before or 0)
+        axes.axvline(100, color=INK, lw=1)
+        axes.set_yticks(
+            range(len(rows)),
+            [
+                f"{name}\nlimit {row['limit']['requests_per_second']:,.0f}/s"
+                for name, row in rows.items()
+            ],
+        )
+        axes.invert_yaxis()
+        axes.set_xlim(0, right * 1.2)
+        axes.set_facecolor(PAPER)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_title(f"{database}, one process, in percent of the limit", loc="left", color=INK)
+        if len(servers) > 1:
+            axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
     machine, settings = result["machine"], result["settings"]
-    title = "Requests per second of one process, in percent of the limit written by hand"
-    axes.set_title(title, loc="left", fontweight="bold")
-    axes.set_xlabel(
-        f"Python {machine['python']}, PostgreSQL {machine['postgresql']}, {machine['cores']} cores,"
-        f" {settings['connections']} connections, median of {settings['rounds']} rounds of"
-        f" {settings['seconds']:g} s"
+    figure.supxlabel(
+        f"Python {machine['python']}, PostgreSQL {machine['postgresql']}, SQLite"
+        f" {machine['sqlite']}, {machine['cores']} cores, {settings['connections']} connections,"
+        f" medians of rounds of {settings['seconds']:g} s: {settings['rounds']}",
+        fontsize="small",
+        color=INK,
     )
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=100)

@@ -1,19 +1,25 @@
 """The servers that are measured, and the data that they serve."""
 
+import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx2
 import psutil
 import psycopg
+from sqlmodel import SQLModel
 
-from orders_api.settings import Settings
+from orders_api.settings import Settings, parse_database_url
+from orders_api.storage.migrations import migrate
+from tests.bench.load import Operation, send
 from tests.conftest import ROOT
 from tests.live import COMMAND, free_port
 
@@ -22,6 +28,8 @@ LIMIT = [
     *(sys.executable, "-m", "uvicorn", "tests.bench.limit:app", f"--app-dir={ROOT}"),
     *("--log-level=warning", "--no-access-log", "--no-server-header", "--ws=none"),
 ]
+JSON_SERVER = ["node_modules/.bin/json-server", "orders.json"]
+JSON_SERVER_PACKAGE = "json-server@1.0.0-beta.3"
 MIB = 2**20
 
 # Enough rows for an index to matter; the lines of an order come from three stores.
@@ -60,10 +68,87 @@ def insert_data(url: str) -> tuple[list[str], str]:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(DATA)
         connection.execute("VACUUM ANALYZE")
-        products = connection.execute("SELECT product_id FROM products LIMIT 3 OFFSET 5000")
+        # Of the first page, so that json-server can have them too.
+        products = connection.execute("SELECT product_id FROM products ORDER BY 1 LIMIT 3")
         order = connection.execute("SELECT order_id FROM orders LIMIT 1 OFFSET 5000").fetchone()
         assert order is not None
         return [str(row[0]) for row in products], str(order[0])
+
+
+# What SQLite has where PostgreSQL has a type that it does not know.
+STORED = {
+    "uuid": "replace({}::text, '-', '')",
+    "numeric": "{}::float8",
+    "timestamptz": "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
+}
+
+
+def copy_to_sqlite(url: str, file: Path) -> None:
+    """Make a SQLite database with the rows of one on PostgreSQL."""
+    migrate(parse_database_url(f"sqlite:///{file}"))
+    with psycopg.connect(url) as source, closing(sqlite3.connect(file)) as target:
+        target.execute("PRAGMA synchronous = OFF")
+        # An index that is made afterwards is sorted once.
+        indexes = target.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        ).fetchall()
+        for name, _ in indexes:
+            target.execute(f"DROP INDEX {name}")
+        for table in SQLModel.metadata.sorted_tables:
+            columns = source.execute(f"SELECT * FROM {table.name} LIMIT 0".encode()).description
+            assert columns is not None
+            names = [column.name for column in columns]
+            values = [
+                STORED.get(column.type_display.partition("(")[0], "{}").format(column.name)
+                for column in columns
+            ]
+            key = ", ".join(column.name for column in table.primary_key)
+            with source.cursor("rows") as rows:
+                rows.itersize = 10_000
+                query = f"SELECT {', '.join(values)} FROM {table.name} ORDER BY {key}"
+                target.executemany(
+                    f"INSERT INTO {table.name} ({', '.join(names)})"
+                    f" VALUES ({', '.join('?' * len(names))})",
+                    rows.execute(query.encode()),
+                )
+        for _, sql in indexes:
+            target.execute(sql)
+        target.commit()
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server, and what it is asked for."""
+
+    name: str
+    command: list[str]
+    operations: list[Operation]
+    computes_orders: bool = True
+    """If not, what it is sent is what it keeps and answers."""
+
+
+def json_server(folder: Path, address: str, operations: list[Operation]) -> Target:
+    """Install json-server, with what the server at this address answers as its data.
+
+    It has no other objects: to find one, and to write one, it goes through all of them.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise LookupError("there is no npm")
+    options = ("--prefix=.", "--no-audit", "--no-fund", "--fetch-retries=0", "--loglevel=error")
+    try:
+        command = [npm, "install", *options, JSON_SERVER_PACKAGE]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=60)
+    except subprocess.SubprocessError as error:
+        raise LookupError("npm could not install it") from error
+    _, products, order, _ = operations
+    data = {
+        "products": [{"id": one["productId"]} | one for one in send(address, products)],
+        "orders": [{"id": one["orderId"]} | one for one in [send(address, order)]],
+    }
+    (folder / JSON_SERVER[1]).write_text(json.dumps(data), "utf-8")
+    its_own = [replace(one, path=one.path.replace("?limit=", "?_limit=")) for one in operations]
+    return Target("json-server", JSON_SERVER, its_own, computes_orders=False)
 
 
 @dataclass(frozen=True)
@@ -103,7 +188,7 @@ def serving(
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     with httpx2.Client() as client:
         while time.monotonic() < deadline:
             try:
@@ -113,4 +198,4 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
                 if process.poll() is not None:
                     raise RuntimeError(f"{process.args!r} ended") from None
             time.sleep(0.01)
-    raise TimeoutError(f"{process.args!r} did not start within 30 seconds")
+    raise TimeoutError(f"{process.args!r} did not start within 60 seconds")
