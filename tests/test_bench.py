@@ -5,13 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.bench import __main__ as bench, load, report, servers
+from tests.bench import __main__ as bench, load, report, servers, size
 from tests.bench.load import Operation
 from tests.conftest import ROOT, Postgres
 from tests.live import local_server
@@ -197,3 +199,45 @@ def test_servers_that_do_different_things_are_not_compared(
     odd += different
     with pytest.raises(SystemExit, match=sentence):
         bench.check_same(("ours", operation), ("limit", operation))
+
+
+@pytest.mark.slow
+def test_product_is_read_beside_what_is_slow_on_both_databases() -> None:
+    if Postgres.server is None:
+        pytest.skip(f"needs the embedded PostgreSQL ({Postgres.description})")
+    # In a process of its own, because it starts and stops a PostgreSQL server.
+    script = (
+        "from tests.bench import size\n"
+        "size.SIZES, size.IMPORTED, size.BESIDE = (0, 1000), 100, 0.1\n"
+        "size.main()\n"
+    )
+    command = [sys.executable, "-c", script, "--beside-only"]
+    run = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    for database in ("PostgreSQL", "SQLite"):
+        part = run.stdout.partition(f"{database}, a product beside")[2]
+        lines = part.splitlines()[1:5]
+        names = ["nothing", "a search", "20 searches at once", "an import of 100 products"]
+        for line, name in zip(lines, names, strict=True):
+            assert line.startswith(f"{name}  ")
+            _, _, _, _, failures, *others = line.removeprefix(name).split()
+            assert failures == "0"
+            assert others[1:] == ([] if name == "nothing" else ["times", "200"])
+        assert lines[3].endswith(" 1 times 200")
+
+
+def test_standstill_delays_all_that_would_have_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[size.Request] = []
+
+    def stand_still_once(_: HTTPConnection, request: size.Request) -> tuple[int, bytes]:
+        if not asked:
+            time.sleep(0.2)
+        asked.append(request)
+        return 503, b""
+
+    monkeypatch.setattr(size, "ask", stand_still_once)
+    monkeypatch.setattr(size, "BESIDE", 0.2)
+    taken, statuses, others = size.read_beside("127.0.0.1:1", [("GET", "/", None)], [])
+    assert len([milliseconds for milliseconds in taken if milliseconds > 50]) >= 15
+    assert statuses == {503: len(taken)}
+    assert not others

@@ -207,7 +207,7 @@ def check_same(mine: Request, theirs: Request) -> None:
 def compare(requests: dict[str, Request], effort: Effort) -> Json:
     """Load servers in turn; the percentages are those of the rounds."""
     for address, operation in requests.values():
-        drive_here(address, operation, min(1, effort.seconds), effort.connections)  # to warm up
+        drive_here(address, operation, min(0.5, effort.seconds), effort.connections)  # to warm up
     samples: dict[str, list[Sample]] = {name: [] for name in requests}
     for n in range(effort.rounds):
         # Each other begins every other round, so that none always finds what the same has left.

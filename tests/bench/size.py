@@ -2,11 +2,14 @@
 
     uv run python -m tests.bench.size
     uv run python -m tests.bench.size --server postgresql://postgres@localhost/postgres
+    uv run python -m tests.bench.size --beside-only
 
-makes a database with 1,000 products and orders and one with 1,000,000, runs the API on each, and
-asks both for the same in turn, on one connection each. The PostgreSQL server is the embedded one,
-which has no trigram index for `q`; or one's own, where the two databases are left behind to be
-measured again. It takes a few minutes and 3 GB.
+makes a database with 1,000 products and orders and one with 1,000,000, copies each to SQLite, runs
+the API on all four, and asks them for the same in turn, on one connection each. Then it asks the
+large ones for a product again and again, while others search or import. The PostgreSQL server is
+the embedded one, which has no trigram index for `q`; or one's own, where the two databases are left
+behind to be measured again. It takes a quarter of an hour and 5 GB, and only the end of it, with
+`--beside-only`, five minutes.
 """
 
 import argparse
@@ -16,10 +19,12 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
-from itertools import cycle
+from itertools import cycle, repeat
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -32,12 +37,17 @@ from orders_api.models import Order, Product
 from orders_api.settings import Settings
 from orders_api.storage.keyset import Keyset
 from orders_api.storage.migrations import migrate
+from tests.bench.servers import copy_to_sqlite
 from tests.conftest import Postgres
 from tests.live import running_server
 
 SIZES = 1_000, 1_000_000
 WARM_UP = 20  # requests; by then PostgreSQL has decided how it plans a prepared statement
 MEASURED = 100
+LONGEST = 10  # seconds for one kind of request, of which there are fewer then
+BESIDE = 10  # seconds
+PACE = 0.01  # seconds from one product to the next
+IMPORTED = 100_000
 
 # A key like those that the API makes: milliseconds, then what looks random.
 KEY = """(
@@ -53,9 +63,8 @@ SPREAD = "(hashint4(({number})::integer)::bigint + 2147483648) / 4294967296.0"
 # fill a page, and nothing but an index knows that the first nine tenths have none.
 RARE = "n > 0.9 * {rows} AND n % ({rows} / 600) = 0"
 
-FILL = """
-SET session_replication_role = replica; -- no foreign keys to check: what is named here exists
-
+FILL = {
+    "products": """
 INSERT INTO stores (version, name, city, country, currency, street, zipcode, store_id)
 SELECT 1, 'Store ' || n, 'City ' || n % 20, 'Country ' || n % 10,
     (ARRAY['EUR', 'USD', 'GBP'])[1 + n % 3], 'Main Street ' || n, '1000', {store_key}
@@ -72,7 +81,8 @@ SELECT 1,
 FROM generate_series(1, {rows}) AS n
 JOIN (SELECT store_id, row_number() OVER (ORDER BY store_id) AS place FROM stores) AS s
     ON s.place = 1 + floor({stores} * ({spread}) ^ 2);
-
+""",
+    "orders": """
 INSERT INTO coupons (version, code, init_count, percent_off, coupon_id, remaining_count)
 SELECT 1, 'COUPON' || n, 2000000, 10, {coupon_key}, 1000000 FROM generate_series(0, 9) AS n;
 
@@ -107,18 +117,22 @@ FROM (
     FROM order_items AS i JOIN orders USING (order_id)
     GROUP BY order_id, i.currency
 ) AS sums;
-"""
+""",
+}
 
 
-def fill(url: str, rows: int) -> None:
-    """Make so many products and orders, the orders spread over the year 2024."""
+def fill(url: str, rows: int, table: str) -> None:
+    """Make so many products or orders, if there are none; the orders are of the year 2024."""
+    with psycopg.connect(url) as connection:
+        if connection.execute(f"SELECT FROM {table} LIMIT 1".encode()).fetchone():
+            return
     start = 1_704_067_200_000
     order_time = f"({start} + n::bigint * {366 * 86_400_000 // rows})"
 
     def key(milliseconds: str, kind: str) -> str:
         return KEY.format(milliseconds=milliseconds, seed=f"'{kind} ' || n")
 
-    sql = FILL.format(
+    sql = FILL[table].format(
         rows=rows,
         stores=max(rows // 100, 100),
         rare=RARE.format(rows=rows),
@@ -133,18 +147,20 @@ def fill(url: str, rows: int) -> None:
     )
     started = time.perf_counter()
     with psycopg.connect(url) as connection:
+        # There are no foreign keys to check: what is named here exists.
+        connection.execute("SET session_replication_role = replica")
         connection.execute(sql.encode())
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("VACUUM (ANALYZE)")
         connection.execute("CHECKPOINT")
     seconds = time.perf_counter() - started
-    sys.stderr.write(f"{rows:,} products and orders made in {seconds:.0f} s\n")
+    sys.stderr.write(f"{rows:,} {table} made in {seconds:.1f} s\n")
 
 
 @contextmanager
-def databases(server: str | None) -> Iterator[list[str]]:
-    """Return the URLs of the small and of the large database."""
-    names = [f"orders_size_{rows}" for rows in SIZES]
+def databases(server: str | None, sizes: tuple[int, ...]) -> Iterator[list[str]]:
+    """Return the URL of a database on PostgreSQL for each size."""
+    names = [f"orders_size_{rows}" for rows in sizes]
     if server is None:
         try:
             Postgres.embedded()
@@ -161,6 +177,12 @@ def databases(server: str | None) -> Iterator[list[str]]:
 
 Request = tuple[str, str, bytes | None]
 """Method, path and body."""
+
+
+def some_keys(url: str, table: str, key: str) -> list[str]:
+    with psycopg.connect(url) as connection:
+        query = f"SELECT {key}::text FROM {table} ORDER BY random() LIMIT 200"
+        return [text for (text,) in connection.execute(query.encode())]
 
 
 def requests(url: str, rows: int) -> dict[str, list[Request]]:
@@ -191,8 +213,7 @@ def requests(url: str, rows: int) -> dict[str, list[Request]]:
     def post(path: str, *bodies: object) -> list[Request]:
         return [("POST", path, json.dumps(body).encode()) for body in bodies]
 
-    some = "ORDER BY random() LIMIT 200"
-    product_ids = [str(key) for key in values(f"SELECT product_id FROM products {some}")]
+    product_ids = some_keys(url, "products", "product_id")
     ordered = "SELECT product_id FROM order_items GROUP BY product_id"
     popular = value(f"{ordered} ORDER BY count(*) DESC LIMIT 1")
     unpopular = value(f"{ordered} HAVING count(*) > 50 ORDER BY count(*) LIMIT 1")
@@ -215,9 +236,7 @@ def requests(url: str, rows: int) -> dict[str, list[Request]]:
     asked = {
         "one product": [r for key in product_ids for r in get(f"/products/{key}")],
         "one order": [
-            r
-            for key in values(f"SELECT order_id FROM orders {some}")
-            for r in get(f"/orders/{key}")
+            r for key in some_keys(url, "orders", "order_id") for r in get(f"/orders/{key}")
         ],
         "products": get("/products"),
         "products, deep": get("/products", after=after(Product, "product_id")),
@@ -300,59 +319,162 @@ def requests(url: str, rows: int) -> dict[str, list[Request]]:
     return asked
 
 
-def ask(http: HTTPConnection, request: Request) -> tuple[float, int]:
-    """Return the seconds that the answer took, and how many objects it has."""
+def ask(http: HTTPConnection, request: Request) -> tuple[int, bytes]:
     method, path, body = request
-    started = time.perf_counter()
-    http.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+    media_type = "application/jsonl" if path.endswith("/import") else "application/json"
+    http.request(method, path, body, {"Content-Type": media_type} if body else {})
     response = http.getresponse()
-    content = response.read()
-    seconds = time.perf_counter() - started
-    if response.status not in {200, 201}:
-        raise SystemExit(f"{method} {path}: {response.status} {content.decode()}")
+    return response.status, response.read()
+
+
+def ask_well(http: HTTPConnection, request: Request) -> tuple[float, int]:
+    """Return the milliseconds that a good answer took, and how many objects it has."""
+    started = time.perf_counter()
+    status, content = ask(http, request)
+    milliseconds = (time.perf_counter() - started) * 1000
+    if status not in {200, 201}:
+        raise SystemExit(f"{request[0]} {request[1]}: {status} {content.decode()}")
     answer = json.loads(content)
-    return seconds, len(answer) if isinstance(answer, list) else 1
+    return milliseconds, len(answer) if isinstance(answer, list) else 1
 
 
-def measure(apis: list[tuple[HTTPConnection, dict[str, list[Request]]]]) -> None:
-    heads = (f"{rows:,}" for rows in SIZES)
-    line = "{:42} {:>7} {:>12} {:>12} {:>6}\n"
-    sys.stdout.write(line.format("median in ms", "objects", *heads, "ratio"))
-    for name in apis[0][1]:
-        times: list[list[float]] = [[] for _ in apis]
-        counts = []
-        streams = [cycle(asked[name]) for _, asked in apis]
-        for _ in range(WARM_UP + MEASURED):
-            for (http, _), stream, taken in zip(apis, streams, times, strict=True):
-                seconds, count = ask(http, next(stream))
-                taken.append(seconds * 1000)
-                counts.append(count)
-        small, large = (statistics.median(taken[WARM_UP:]) for taken in times)
-        objects = "/".join(str(n) for n in dict.fromkeys(counts))
-        figures = (f"{figure:.2f}" for figure in (small, large, large / small))
-        sys.stdout.write(line.format(name, objects, *figures))
-        sys.stdout.flush()
+def print_row(name: str, *cells: object) -> None:
+    sys.stdout.write(f"{name:42}" + "".join(f" {cell:>12}" for cell in cells) + "\n")
+    sys.stdout.flush()
+
+
+Apis = dict[str, list[str]]
+"""For each database, the addresses of the API on the small one and on the large one."""
+
+
+def compare_sizes(apis: Apis, asked: list[dict[str, list[Request]]]) -> None:
+    """Ask for the same on each database and of each size, in turn."""
+    print_row("", *(word for database in apis for word in (database, "", "")))
+    heads = [*(f"{rows:,}" for rows in SIZES), "ratio"]
+    print_row("median in ms", *heads * len(apis), "objects")
+    for name in asked[0]:
+        streams = [
+            (HTTPConnection(address), cycle(by_name[name]), list[float]())
+            for both in apis.values()
+            for address, by_name in zip(both, asked, strict=True)
+        ]
+        counts = dict[str, None]()
+        deadline = time.perf_counter() + LONGEST
+        for n in range(WARM_UP + MEASURED):
+            for http, requests, taken in streams:
+                milliseconds, count = ask_well(http, next(requests))
+                taken.append(milliseconds)
+                counts[str(count)] = None
+            if n > 1 and time.perf_counter() > deadline:
+                break
+        share = WARM_UP / (WARM_UP + MEASURED)
+        medians = [statistics.median(t[round(len(t) * share) :]) for _, _, t in streams]
+        figures = [
+            figure
+            for small, large in zip(medians[::2], medians[1::2], strict=True)
+            for figure in (small, large, large / small)
+        ]
+        print_row(name, *(f"{figure:.2f}" for figure in figures), "/".join(counts))
+
+
+def ask_beside(address: str, requests: Iterable[Request]) -> Counter[int]:
+    """Ask for one after the other until the time is over, and count the answers by status."""
+    http = HTTPConnection(address)
+    deadline = time.perf_counter() + BESIDE
+    statuses = Counter[int]()
+    for request in requests:
+        statuses[ask(http, request)[0]] += 1
+        if time.perf_counter() > deadline:
+            break
+    http.close()
+    return statuses
+
+
+def read_beside(
+    address: str, products: list[Request], others: list[Iterable[Request]]
+) -> tuple[list[float], Counter[int], Counter[int]]:
+    """Ask for a product at a steady pace while others ask for something else.
+
+    The milliseconds are counted from when the request was due, so that whoever stops the server for
+    a second delays all that would have come in that second, and not the one that it stopped.
+    """
+    http = HTTPConnection(address)
+    taken, statuses = list[float](), Counter[int]()
+    with ThreadPoolExecutor(len(others) or 1) as pool:
+        started = due = time.perf_counter()
+        tasks = [pool.submit(ask_beside, address, requests) for requests in others]
+        for request in cycle(products):
+            time.sleep(max(0, due - time.perf_counter()))
+            statuses[ask(http, request)[0]] += 1
+            taken.append((time.perf_counter() - due) * 1000)
+            due += PACE
+            if due > started + BESIDE and all(task.done() for task in tasks):
+                break
+    http.close()
+    return taken, statuses, sum((task.result() for task in tasks), Counter[int]())
+
+
+def compare_beside(database: str, address: str, product_ids: list[str]) -> None:
+    """Tell how long a product takes beside what is slow, and how many answers are not 2xx."""
+    products: list[Request] = [("GET", f"/products/{key}", None) for key in product_ids]
+    store_id = json.loads(ask(HTTPConnection(address), products[0])[1])["storeId"]
+    lines = "\n".join(
+        json.dumps({"storeId": store_id, "name": f"{uuid4()}", "price": 10})
+        for _ in range(IMPORTED)
+    ).encode()
+    search: Request = ("GET", "/products?q=xy", None)  # in no product, and too short for trigrams
+    beside: dict[str, list[Iterable[Request]]] = {
+        "nothing": [],
+        "a search": [repeat(search)],
+        "20 searches at once": [repeat(search)] * 20,
+        f"an import of {IMPORTED:,} products": [[("POST", "/products/import", lines)]],
+    }
+    heads = ("median ms", "p99 ms", "longest ms", "p99 to idle", "not 2xx", "others")
+    print_row(f"\n{database}, a product beside", *heads)
+    idle = 0.0
+    for name, others in beside.items():
+        taken, statuses, answers = read_beside(address, products, others)
+        p99 = statistics.quantiles(taken, n=100)[98]
+        idle = idle or p99
+        failures = sum(n for status, n in statuses.items() if not 200 <= status < 300)
+        figures = (
+            f"{figure:.2f}" for figure in (statistics.median(taken), p99, max(taken), p99 / idle)
+        )
+        others_seen = ", ".join(f"{n} times {status}" for status, n in sorted(answers.items()))
+        print_row(name, *figures, failures, others_seen)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare 1,000 rows with 1,000,000.")
     parser.add_argument("--server", metavar="URL", help="a PostgreSQL server to use")
+    parser.add_argument("--beside-only", action="store_true", help="leave out the sizes")
+    options = parser.parse_args()
+    sizes = SIZES[1:] if options.beside_only else SIZES
+    apis: Apis = {"PostgreSQL": [], "SQLite": []}
+    asked = []
     with ExitStack() as stack:
-        apis = []
         for url, rows in zip(
-            stack.enter_context(databases(parser.parse_args().server)), SIZES, strict=True
+            stack.enter_context(databases(options.server, sizes)), sizes, strict=True
         ):
             migrate(Settings(database_url=url).url)
-            with psycopg.connect(url) as database:
-                is_filled = database.execute("SELECT FROM products LIMIT 1").fetchone()
-            if is_filled is None:
-                fill(url, rows)
+            fill(url, rows, "products")
+            if not options.beside_only:
+                fill(url, rows, "orders")
+                asked.append(requests(url, rows))
+            product_ids = some_keys(url, "products", "product_id")
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            address = urlsplit(
-                stack.enter_context(running_server(folder, DATABASE_URL=url, LOG_LEVEL="WARNING"))
-            )
-            apis.append((HTTPConnection(address.netloc), requests(url, rows)))
-        measure(apis)
+            started = time.perf_counter()
+            copy_to_sqlite(url, folder / "orders.db")
+            seconds = time.perf_counter() - started
+            sys.stderr.write(f"copied to SQLite in {seconds:.1f} s\n")
+            urls = {"PostgreSQL": url, "SQLite": f"sqlite:///{folder}/orders.db"}
+            for name, its_url in urls.items():
+                server = running_server(folder, DATABASE_URL=its_url, LOG_LEVEL="WARNING")
+                apis[name].append(urlsplit(stack.enter_context(server)).netloc)
+        if asked:
+            compare_sizes(apis, asked)
+        for name, addresses in apis.items():
+            compare_beside(name, addresses[-1], product_ids)
 
 
 if __name__ == "__main__":
