@@ -64,7 +64,7 @@ DATA = """
 
 
 def insert_data(url: str) -> tuple[list[str], str]:
-    """Fill a migrated database, and give the ids of three products and of an order."""
+    """Fill a migrated database, and return the ids of three products and of an order."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(DATA)
         connection.execute("VACUUM ANALYZE")
@@ -88,6 +88,7 @@ def copy_to_sqlite(url: str, file: Path) -> None:
     migrate(parse_database_url(f"sqlite:///{file}"))
     with psycopg.connect(url) as source, closing(sqlite3.connect(file)) as target:
         target.execute("PRAGMA synchronous = OFF")
+        target.execute("PRAGMA cache_size = -500000")  # 500 MB: the unique names come in any order
         # An index that is made afterwards is sorted once.
         indexes = target.execute(
             "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
