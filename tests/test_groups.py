@@ -87,7 +87,8 @@ async def one_at_the_disk(database: Database, disk: Disk) -> AsyncIterator[None]
     """Have others wait while the commit of a first one does not end."""
     disk.goes_on.clear()
     first = asyncio.create_task(add(database, "first", 1))
-    await settle()
+    while not disk.commits:
+        await asyncio.sleep(0.001)
     yield
     assert not first.done(), "it is not durable yet"
     disk.goes_on.set()
