@@ -17,6 +17,7 @@ from sqlmodel import AutoString, UTCDateTime
 
 from orders_api.models import Model
 from orders_api.settings import Settings
+from orders_api.storage.trigrams import restore_trigram_indexes
 
 log = logging.getLogger("alembic.autogenerate")
 
@@ -77,6 +78,8 @@ def run(connection: sa.Connection) -> None:
         has_revision = context.get_context().get_current_heads()
         if not (context.config.attributes.get("only_if_empty") and has_revision):
             context.run_migrations()
+            if connection.dialect.name == "sqlite":
+                restore_trigram_indexes(connection)
 
 
 class KeepAutoincrement(SQLiteImpl):
@@ -179,8 +182,11 @@ def compare_server_default(*args: Any) -> bool | None:
 
 
 def include_name(name: str | None, kind: str, _: Any) -> bool:
-    """Leave the trigram indexes alone: no model has them, for not every server can."""
-    return kind != "index" or not str(name).endswith("_trgm")
+    """Leave the trigram indexes alone: no model has them, for not every database can.
+
+    They are indexes on PostgreSQL, and tables on SQLite.
+    """
+    return kind not in {"index", "table"} or "_trgm" not in str(name)
 
 
 def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:

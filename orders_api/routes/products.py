@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Path, Query
-from sqlalchemy import or_
 from sqlmodel import col
 
 from orders_api.models import (
@@ -26,6 +25,7 @@ from orders_api.web import (
     Router,
     Write,
     import_body,
+    search,
     takes_lines,
 )
 
@@ -44,12 +44,7 @@ class StoreProductPage(Page):
 
     q: Annotated[
         SearchText | None,
-        Filter(
-            lambda value: or_(
-                col(Product.name).icontains(value, autoescape=True),
-                col(Product.description).icontains(value, autoescape=True),
-            )
-        ),
+        search(col(Product.name), col(Product.description)),
         Query(description="Part of the name or of the description, in any case."),
     ] = None
     min_price: Annotated[Money | None, Filter(lambda value: col(Product.price) >= value)] = None

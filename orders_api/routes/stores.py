@@ -15,7 +15,7 @@ from orders_api.models import (
     StoreUpdate,
     Text,
 )
-from orders_api.web import Filter, Page, Read, Router, Write
+from orders_api.web import Filter, Page, Read, Router, Write, search
 
 router = Router(prefix="/stores", tags=["stores"])
 
@@ -30,7 +30,7 @@ class StorePage(Page):
     )
     q: Annotated[
         SearchText | None,
-        Filter(lambda value: col(Store.name).icontains(value, autoescape=True)),
+        search(col(Store.name)),
         Query(description="Part of the name, in any case."),
     ] = None
 

@@ -25,7 +25,7 @@ from orders_api.problems import (
 from orders_api.storage.unit_of_work import UnitOfWork
 from orders_api.web.authentication import TOKEN_LIFETIME, sign_in
 from orders_api.web.line_bodies import Imported, Lines, import_body, stream, takes_lines
-from orders_api.web.pagination import Filter, Page
+from orders_api.web.pagination import Filter, Page, search
 from orders_api.web.passwords import hash_password
 from orders_api.web.problem_responses import document_problems
 from orders_api.web.readiness import check_readiness
@@ -69,6 +69,7 @@ __all__ = [
     "document_problems",
     "hash_password",
     "import_body",
+    "search",
     "sign_in",
     "stream",
     "takes_lines",

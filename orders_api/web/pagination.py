@@ -3,16 +3,19 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, Field
 from pydantic.alias_generators import to_camel
 from sqlalchemy import ColumnElement
+from sqlalchemy.orm import Mapped
 from starlette.requests import Request
 
 from orders_api.problems import Problem
 from orders_api.storage.keyset import Keyset
+from orders_api.storage.search import Texts, contains
 
 HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 
@@ -22,6 +25,21 @@ class Filter:
     """Marks a query parameter as a condition on the rows: `Filter(lambda value: …)`."""
 
     condition: Callable[[Any], ColumnElement[bool]]
+
+
+@dataclass(frozen=True)
+class Search(Filter):
+    """What `search` returns."""
+
+    texts: Texts
+
+
+def search(*texts: Mapped[str] | Mapped[str | None]) -> Search:
+    """Mark a query parameter as part of a text: `search(col(Product.name))`.
+
+    It finds rows that have it in one of these columns, in any case.
+    """
+    return Search(partial(contains, texts), texts)
 
 
 class Page(BaseModel):
@@ -47,6 +65,13 @@ class Page(BaseModel):
             value = getattr(self, name)
             if value is not None:
                 yield from (m.condition(value) for m in field.metadata if isinstance(m, Filter))
+
+    def searches(self) -> Iterator[tuple[Texts, str]]:
+        """Return the columns and the value of every search that was sent."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if value is not None:
+                yield from ((m.texts, value) for m in field.metadata if isinstance(m, Search))
 
     @property
     def sort_order(self) -> str:

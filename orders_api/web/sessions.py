@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any, Self, TypeVar, TypeVarTuple, overload
 from urllib.parse import quote
 
@@ -19,6 +19,7 @@ from orders_api.storage.engines import Database
 from orders_api.storage.keyset import Keyset
 from orders_api.storage.projection import by_key, projection_of
 from orders_api.storage.schemas import loader_options, out_class_of, table_of
+from orders_api.storage.search import candidates
 from orders_api.storage.statements import Statement, Values
 from orders_api.storage.unit_of_work import AfterBegin, UnitOfWork
 from orders_api.web.etags import check_if_match, etag
@@ -101,6 +102,9 @@ class Reader:
         conditions = (*conditions, *page.conditions())
         if page.after is not None:
             conditions += (beyond(keyset, page.after),)
+        for texts, value in page.searches():
+            search = partial(candidates, self.database, texts=texts, value=value)
+            conditions += (*await self._run(search),)
         statement, values = self.database.listing(schema, keyset, conditions)
         objects = await self._read(schema, statement, values | {"limit": page.limit + 1})
         if len(objects) > page.limit:

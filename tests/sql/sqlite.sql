@@ -32,9 +32,21 @@ ORDER BY products.product_id ASC
 LIMIT ? OFFSET ?;
 
 -- a page, filtered: GET /stores?city=Lisbon&q=book
+SELECT anon_1.name
+FROM pragma_table_info(?) AS anon_1
+WHERE (SELECT count(*) AS count_1
+FROM sqlite_master
+WHERE sqlite_master.type = ? AND sqlite_master.name LIKE ?) = ?;
+SELECT count(*) AS count_1
+FROM (SELECT 1
+FROM stores_trgm
+WHERE stores_trgm MATCH ?
+LIMIT ? OFFSET ?) AS anon_1;
 SELECT stores.name AS c0, stores.city AS c1, stores.country AS c2, stores.currency AS c3, stores.street AS c4, stores.zipcode AS c5, stores.domain AS c6, stores.phone AS c7, stores.email AS c8, stores.store_id AS c9
 FROM stores
-WHERE stores.city = ? AND (lower(stores.name) LIKE '%' || lower(?) || '%' ESCAPE '/')
+WHERE stores.city = ? AND (lower(stores.name) LIKE '%' || lower(?) || '%' ESCAPE '/') AND stores.store_id IN (SELECT stores_trgm_keys."key"
+FROM stores_trgm_keys JOIN stores_trgm ON stores_trgm_keys.id = stores_trgm.rowid
+WHERE stores_trgm MATCH ?)
 ORDER BY stores.store_id ASC
 LIMIT ? OFFSET ?;
 

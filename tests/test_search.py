@@ -1,0 +1,215 @@
+"""`q` finds what contains it in any case, as `lower` says, whatever the index of trigrams knows."""
+
+import re
+import sqlite3
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from decimal import Decimal
+from urllib.parse import quote
+from uuid import UUID
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import func, literal, select
+from sqlmodel import insert
+
+from orders_api.models import Product
+from orders_api.storage.search import MAX_CANDIDATES, trigrams_of
+from tests.conftest import database_of, delete_all_rows
+from tests.samples import Json, new_product, new_store
+from tests.test_indexes import MAX_STEPS, Work
+from tests.test_paging import pages
+
+CASED = [char for char in map(chr, range(sys.maxunicode + 1)) if char.lower() != char]
+"""All characters that `lower` changes."""
+
+
+# --- What the trigrams of a text are ------------------------------------------------------
+
+
+# At the start, within and at the end of a word, where Greek has a sigma of its own.
+@pytest.mark.parametrize(
+    "frame", ["{}xyz", "xy{}za", "xyz{}", "xyz{}. A", "a{0}{0}{0}b", "{0}{0}{0}"]
+)
+def test_trigrams_lose_no_character_that_changes_in_lower_case(frame: str) -> None:
+    forms = {form for char in CASED for form in (char, *char.lower(), char.upper())}
+    texts = [frame.format(form) for form in sorted(forms)]
+    same = defaultdict(set)
+    for number, text in enumerate(texts):
+        same[text.lower()].add(number)
+    with closing(sqlite3.connect(":memory:")) as index:
+        index.execute("CREATE VIRTUAL TABLE i USING fts5(x, detail=none, tokenize='trigram')")
+        index.executemany("INSERT INTO i (rowid, x) VALUES (?, ?)", enumerate(texts))
+        query = "SELECT 1 FROM i WHERE i MATCH ? AND rowid = ?"
+        for text in texts:
+            match = trigrams_of(text)
+            for number in same[text.lower()] if match else ():
+                assert index.execute(query, (match, number)).fetchone(), (text, texts[number])
+
+
+def test_trigrams_know_letters_in_use() -> None:
+    for word in ("évora", "STRASSE", "weiß", "Οδυσσέας", "ПРИВЕТ", "日本語", "😀😀😀", "ski"):
+        assert trigrams_of(word), word
+    assert (
+        trigrams_of("\uab70\uab71\uab72") is None
+    )  # small letters of Cherokee came with Unicode 8
+
+
+# --- What is found ------------------------------------------------------------------------
+
+NAMES = [
+    *("İSTANBUL", "istanbul", "Taxİ", "taxi", "SKİ", "ski", "i̇stanbul", "ISTANBUL"),
+    *("STRAẞE", "Straße", "STRASSE", "ΟΔΥΣΣΕΎΣ", "οδυσσεύς", "οδυσσεύσ", "ΣΣΣ"),
+    *("300 \u212a", "300 K", "300 k", "\u212bngström", "Ångström", "A\u030angstro\u0308m"),
+    *("100% cotton", "100 % cotton", "snake_case", "snake case", "a/b/c", 'say "hello"', "it's me"),
+    *("😀😀😀", "😀😀", "a😀b", "\ufffe\ufffe\ufffe", "\uffff\uffff\uffff", "\ufffd\ufffd\ufffd"),
+    *("\u13a0\u13a1\u13a2", "\uab70\uab71\uab72", "ᲐᲑᲒ", "აბგ", "𐐀𐐁𐐂", "𐐨𐐩𐐪"),
+    *("\ua7ac\u0261\u0261", "\u0261\u0261\u0261", "OR AND NOT", "a\tb\nc"),
+    "ab" + "c" * 100,
+]  # fmt: skip
+VALUES = [
+    *NAMES,
+    *("tax", "xi", "i", "\u0307", "ski", "ß", "raß", "ύς", "ύσ", "σσε", "k", "0 k", "ström"),
+    *("%", "0%", "00% ", "_", "e_c", '"', '"hello"', '""', "'", "t's", "/", "/b/", "\\", "😀"),
+    *("é", "*", "^ab", "name:say", "(", "   ", "c" * 200, "".join(map(chr, range(0x4E00, 0x4EC8)))),
+]  # fmt: skip
+
+
+def test_q_finds_what_contains_it_in_lower_case(client: TestClient) -> None:
+    store = new_store(client)
+    names = [f"{number} {name}" for number, name in enumerate(NAMES)]
+    for name in names:
+        new_product(client, store, name=name, description=None)
+    lower = in_lower_case(client, [*names, *VALUES])
+    for value in VALUES:
+        response = client.get(f"/products?limit=200&q={quote(value)}")
+        found = [product["name"] for product in response.json()]
+        assert found == [name for name in names if lower[value] in lower[name]], value
+
+
+def in_lower_case(client: TestClient, texts: list[str]) -> dict[str, str]:
+    """Return what `lower` of the database says, which differs from Python's on PostgreSQL."""
+    database, portal = database_of(client), client.portal
+    assert portal is not None
+
+    async def ask() -> dict[str, str]:
+        async with database.reader.connect() as connection:
+            lower = {
+                text: await connection.scalar(select(func.lower(literal(text)))) or ""
+                for text in texts
+            }
+        if database.is_sqlite:  # whose LIKE takes what is no character for what stands for one
+            return {text: re.sub("[\ufffe\uffff]", "\ufffd", lower[text]) for text in texts}
+        return lower
+
+    return portal.call(ask)
+
+
+# --- How it is found ----------------------------------------------------------------------
+
+FEW, MANY = 60, MAX_CANDIDATES + 1
+
+
+@pytest.fixture(scope="module")
+def many(running_client: TestClient) -> Iterator[TestClient]:
+    """A client of a database with many products, of which few are of brass, and more of wood."""
+    portal, database = running_client.portal, database_of(running_client)
+    assert portal is not None
+    shops = [new_store(running_client)["storeId"] for _ in range(2)]
+
+    async def fill() -> None:
+        async with database.writer.begin() as connection:
+            await connection.execute(insert(Product), [product(n) for n in range(2 * MANY)])
+
+    def product(n: int) -> Json:
+        return {
+            "store_id": UUID(shops[n % 2]),
+            "name": f"{'Brass' if n % (2 * MANY // FEW) == 0 else 'Plain'} lamp {n:05}",
+            "description": "Of wood" if n % 2 else None,
+            "price": Decimal(n % 7),
+        }
+
+    portal.call(fill)
+    yield running_client
+    portal.call(delete_all_rows, database)
+
+
+SORTS = ["", "&sort=name", "&sort=-price"]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("filters", ["q=BRASS", "q=wood", "q=brass&minPrice=3&storeId={}"])
+def test_pages_of_what_is_found_follow_each_other(
+    many: TestClient, filters: str, sort: str
+) -> None:
+    (shop, *_) = (store["storeId"] for store in many.get("/stores").json())
+    every = [one for page in pages(many, f"/products?limit=200{sort}") for one in page]
+    found = pages(many, f"/products?limit=200&{filters.format(shop)}{sort}")
+    wanted = [
+        one
+        for one in every
+        if filters[2:].split("&")[0].lower() in f"{one['name']}\n{one['description']}".lower()
+        and ("store" not in filters or (one["price"] >= 3 and one["storeId"] == shop))
+    ]
+    assert wanted
+    assert [one for page in found for one in page] == wanted
+
+
+@pytest.fixture
+def sqlite(many: TestClient) -> Iterator[Work]:
+    if not database_of(many).is_sqlite:
+        pytest.skip("The indexes of PostgreSQL are in test_trigrams.py.")
+    work, portal = Work(database_of(many)), many.portal
+    assert portal is not None
+    portal.call(work.watch_sqlite)
+    yield work
+    portal.call(work.leave_sqlite)
+
+
+def plan(work: Work) -> str:
+    """Return how SQLite runs the last statement."""
+    url = f"{work.database.url.database}?mode=memory&cache=shared"
+    with closing(sqlite3.connect(url, uri=True)) as connection:
+        text = next(text for text, _ in reversed(work.sent) if not text.startswith("--"))
+        rows = connection.execute(f"EXPLAIN QUERY PLAN {text}").fetchall()
+    return "\n".join(row[3] for row in rows)
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("filters", ["q=BRASS", "q=brass&minPrice=3", "q=brass&storeId={}"])
+def test_few_rows_are_found_in_the_index(
+    many: TestClient, sqlite: Work, filters: str, sort: str
+) -> None:
+    (shop, *_) = (store["storeId"] for store in many.get("/stores").json())
+    path: str | None = f"/products?limit=10&{filters.format(shop)}{sort}"
+    for _ in range(2):  # from the cursor on too
+        sqlite.sent.clear()
+        response = many.get(str(path))
+        assert len(response.json()) == 10
+        assert "SCAN products_trgm VIRTUAL TABLE" in plan(sqlite)
+        assert "SCAN products " not in plan(sqlite) + " "
+        # It may go along the products of a store, to look only whether they are found.
+        assert "storeId" in filters or sqlite.amount() <= MAX_STEPS
+        path = response.links["next"]["url"]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_many_rows_are_found_by_reading_in_order(many: TestClient, sqlite: Work, sort: str) -> None:
+    assert len(many.get(f"/products?limit=10&q=wood{sort}").json()) == 10
+    assert "SCAN products USING INDEX" in plan(sqlite)
+    assert sqlite.amount() <= MAX_STEPS + MAX_CANDIDATES * 5
+
+
+@pytest.mark.parametrize("value", ["b", "br", "ra\u0307ss", "\uab70\uab71\uab72"])
+def test_what_has_no_trigrams_is_looked_for_in_every_row(
+    many: TestClient, sqlite: Work, value: str
+) -> None:
+    many.get(f"/products?limit=10&q={value}")
+    assert "trgm" not in plan(sqlite)
+
+
+def test_store_is_found_in_the_index(many: TestClient, sqlite: Work) -> None:
+    assert many.get("/stores?q=corner").json()
+    assert "SCAN stores_trgm VIRTUAL TABLE" in plan(sqlite)
