@@ -22,7 +22,7 @@ from orders_api.settings import Settings
 from orders_api.storage import trigrams
 from orders_api.storage.migrations import MIGRATIONS, migrate
 from orders_api.web import Page, Read, search
-from tests.conftest import local_client
+from tests.conftest import local_client, recorded_statements
 from tests.samples import new_product, new_store
 
 BEFORE = "087731f57f07"
@@ -111,6 +111,16 @@ def test_import_keeps_the_index(client: TestClient, file: Path) -> None:
     done = client.post("/products/import?skipBad=true", content=twice, headers=headers)
     assert done.status_code == 200, done.text
     check(file, *names)
+
+
+def test_import_inserts_many_rows_by_one_statement(client: TestClient) -> None:
+    store = new_store(client)["storeId"]
+    lines = [f'{{"storeId": "{store}", "name": "Volume {n}", "price": 1}}' for n in range(100)]
+    with recorded_statements(client) as statements:
+        headers = {"content-type": "application/jsonl"}
+        assert client.post("/products/import", content="\n".join(lines), headers=headers).is_success
+    (inserted,) = (text for text in statements.texts if text.startswith("INSERT INTO products"))
+    assert inserted.count("(?, ") == 100
 
 
 STORE = "INSERT INTO stores VALUES (1, 'Shop', 'City', 'Land', 'EUR', 'Road', '1', '', '', '', 's')"

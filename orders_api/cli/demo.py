@@ -10,10 +10,11 @@ from typing import Any
 from unicodedata import normalize
 from uuid import UUID
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 from orders_api.models import Coupon, Order, OrderItem, OrderTotal, OrderTotalOut, Product, Store
+from orders_api.storage.batches import insert_many
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OPENING = datetime(2026, 1, 1, 9, tzinfo=UTC)  # of the first store
@@ -118,7 +119,7 @@ class Demo:
         while batch := list(islice(rows, BATCH)):
             for table in TABLES:
                 if some := [row for its_table, row in batch if its_table is table]:
-                    connection.execute(insert(table), some)
+                    insert_many(connection, table, some)
             done += sum(table in self.counts for table, _ in batch)
             yield done
 
