@@ -30,6 +30,7 @@ class Disk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.commits = 0
+        self.reached = asyncio.Event()
         self.goes_on = asyncio.Event()
         self.goes_on.set()
         self.failure: Exception | None = None
@@ -37,6 +38,7 @@ class Disk:
 
         async def wait(connection: PooledConnection) -> None:
             self.commits += 1
+            self.reached.set()
             await self.goes_on.wait()
             if self.failure:
                 raise self.failure
@@ -86,9 +88,9 @@ async def settle() -> None:
 async def one_at_the_disk(database: Database, disk: Disk) -> AsyncIterator[None]:
     """Have others wait while the commit of a first one does not end."""
     disk.goes_on.clear()
+    disk.reached.clear()
     first = asyncio.create_task(add(database, "first", 1))
-    while not disk.commits:
-        await asyncio.sleep(0.001)
+    await disk.reached.wait()
     yield
     assert not first.done(), "it is not durable yet"
     disk.goes_on.set()
