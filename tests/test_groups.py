@@ -2,13 +2,14 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from shutil import copyfile
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, literal, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlmodel import col, select
 
@@ -341,8 +342,9 @@ def test_read_that_takes_long_goes_on_in_a_thread(
                 text(f"INSERT INTO todos (version, task, complete) VALUES {rows}")
             )
         handed_over.clear()
-        assert len(await tasks(database)) == 300
-        assert handed_over == [True, True]  # in the second pool it goes on in a thread
+        for __ in range(30):  # more than there are connections
+            assert len(await tasks(database)) == 300
+        assert handed_over == [True] * 60  # in the second pool it goes on in a thread
         handed_over.clear()
         statement = database.statement(by_key(TodoOut))
         for __ in range(100):
@@ -354,5 +356,23 @@ def test_read_that_takes_long_goes_on_in_a_thread(
             own = await write.pooled_connection()
             listing = database.statement(select(col(Todo.task)))
             assert len(await own.values(listing, {})) == 301, "of one's own transaction"
+
+    checked(check)
+
+
+def test_read_for_which_nobody_waits_any_more_is_interrupted(checked: Callable[..., None]) -> None:
+    async def check(database: Database, disk: Disk) -> None:
+        assert disk.commits == 0
+        numbers = select(literal(1).label("n")).cte("numbers", recursive=True)
+        numbers = numbers.union_all(select(numbers.c.n + 1))  # without an end
+        endless = database.statement(select(func.count()).select_from(numbers))
+        others = set(threading.enumerate())
+        for _ in range(5):  # more than there may be at once
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await database.read(lambda c: c.values(endless, {}))
+        while set(threading.enumerate()) - others:
+            await database.close_idle()
+            await asyncio.sleep(0.001)
 
     checked(check)

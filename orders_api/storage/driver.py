@@ -11,7 +11,9 @@ Who asks for a statement cannot tell one way from the other:
   that broke the connection, or was interrupted, invalidates it; the pool closes it then.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -22,7 +24,7 @@ from orders_api.storage.observers import has_other_listeners
 from orders_api.storage.row_mapper import ResultProcessors, Row
 from orders_api.storage.sqlite import ShortStatements, TakesLongError
 from orders_api.storage.stale_connections import examine, handle_error
-from orders_api.storage.statements import Statement, Values
+from orders_api.storage.statements import CompiledStatement, Statement, Values
 
 Result = TypeVar("Result")
 FEW = 100  # rows that are inserted without another thread
@@ -54,15 +56,7 @@ class PooledConnection:
         compiled = statement.compiled
         bind_values = compiled.bind_values(values)
         if self.short:
-            execute = self.short.read if compiled.reads else self.short.execute
-            try:
-                rows = self._run_here(execute, compiled.text, bind_values)
-            except TakesLongError:
-                if self.hands_over:
-                    raise
-                rows = await self._run(
-                    compiled.text, self.driver.execute_fetchall, compiled.text, bind_values
-                )
+            rows = await self._read_or_write(compiled, bind_values)
             return rows, compiled.processors(compiled.unknown_types)
         rows = await self._run(compiled.text, self.driver.fetch, compiled.encoded, bind_values)
         return rows, compiled.processors(self.driver.column_types())
@@ -158,6 +152,27 @@ class PooledConnection:
         return self.connection.execute(statement.executable, values).all()
 
     # --- The shortcut ---------------------------------------------------------------------
+
+    async def _read_or_write(
+        self, compiled: CompiledStatement, bind_values: Sequence[Any]
+    ) -> Iterable[Row]:
+        """Run a statement of SQLite's: here if it is short, and else in a thread."""
+        text = compiled.text
+        if self.short and not compiled.searches:
+            execute = self.short.read if compiled.reads else self.short.execute
+            with suppress(TakesLongError):
+                return self._run_here(execute, text, bind_values)
+        if self.hands_over:
+            raise TakesLongError
+        return await self._run(text, self._fetch_in_thread, text, bind_values)
+
+    async def _fetch_in_thread(self, text: str, bind_values: Sequence[Any]) -> Iterable[Row]:
+        try:
+            rows: Iterable[Row] = await self.driver.execute_fetchall(text, bind_values)
+        except asyncio.CancelledError:
+            await self.driver.interrupt()  # or it would go on for nobody
+            raise
+        return rows
 
     async def _run(
         self, text: str, run: Callable[..., Awaitable[Result]], *arguments: Any

@@ -136,8 +136,9 @@ class Database:
 
     async def read(self, work: Callable[[PooledConnection], Awaitable[Result]]) -> Result:
         """Run `work`, which only reads, on a connection; again if that has broken while idle."""
-        pool = self.to_read
+        takes_long = False
         while True:
+            pool = self.to_search if takes_long else self.to_read
             connection = await pool.acquire()
             connection.hands_over = pool is not self.to_search
             try:
@@ -145,7 +146,7 @@ class Database:
             except StaleConnectionError:
                 continue
             except TakesLongError:
-                pool = self.to_search
+                takes_long = True
             finally:
                 # SQLAlchemy begins one, of which a database in autocommit knows nothing.
                 await pool.release(connection, roll_back=connection.connection.in_transaction())

@@ -53,6 +53,9 @@ class CompiledStatement:
         self.text = str(compiled)
         self.encoded = self.text.encode()
         self.reads = executable.is_select
+        self.searches = " MATCH " in self.text
+        """Whether it searches a full text, which may take long in one step of SQLite's machine."""
+
         self.positions = compiled.positiontup
         self.bind_names = compiled.bind_names
         self.dialect = dialect
