@@ -394,5 +394,16 @@ def test_session_of_a_request_says_that_it_has_ended(endpoint: Endpoint) -> None
         await write.flush()
 
     for late in (use, lambda: write.exec(select(Todo)), lambda: write.get_many(TodoOut, [1])):
-        with pytest.raises(RuntimeError, match="open a UnitOfWork of its own"):
+        with pytest.raises(RuntimeError, match="use `async with UnitOfWork"):
             portal.call(late)
+
+
+def test_nothing_is_added_to_a_session_that_has_ended(endpoint: Endpoint) -> None:
+    async def call(_: Read, write: Write) -> Any:
+        return write
+
+    write = endpoint(call)
+    with pytest.raises(RuntimeError, match="The transaction has ended"):
+        write.add(Todo(task="A"))
+    with pytest.raises(RuntimeError, match="The transaction has ended"):
+        write.add_all([Todo(task="A")])

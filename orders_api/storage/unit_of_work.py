@@ -30,7 +30,10 @@ from orders_api.storage.schemas import members_of, table_of
 MAX_TOGETHER = 8
 
 Schema = TypeVar("Schema", bound=SQLModel)
-HAS_ENDED = "The transaction has ended: open a UnitOfWork of its own for what is done later"
+HAS_ENDED = (
+    "The transaction has ended: use `async with UnitOfWork(database) as write` for what is done"
+    " later, where `database` is `request.app.state.database`"
+)
 AfterBegin = Callable[[PooledConnection], Awaitable[None]]
 
 
@@ -41,6 +44,11 @@ class _Session(Session):
         unit: UnitOfWork = self.info["unit"]
         connection: Connection = await_only(unit.connection_for_session())
         return connection
+
+    def add(self, instance: object, *, _warn: bool = True) -> None:
+        unit: UnitOfWork = self.info["unit"]
+        unit.check_not_ended()  # or it would be lost without a word
+        super().add(instance, _warn=_warn)
 
 
 @event.listens_for(_Session, "after_rollback")
@@ -98,8 +106,7 @@ class UnitOfWork(AsyncSession):
             return await self._begin(alone)
 
     async def _begin(self, alone: bool) -> PooledConnection:
-        if self._has_ended:
-            raise RuntimeError(HAS_ENDED)
+        self.check_not_ended()
         if not self.is_active:
             raise PendingRollbackError("A flush has failed: call `rollback` first")
         if self.is_rolled_back:
@@ -110,6 +117,11 @@ class UnitOfWork(AsyncSession):
             await self._after_begin(self._connection)  # if it fails, the next use runs it again
         self._has_begun = True
         return self._connection
+
+    def check_not_ended(self) -> None:
+        """Raise RuntimeError if this transaction has been committed or undone."""
+        if self._has_ended:
+            raise RuntimeError(HAS_ENDED)
 
     async def connection_for_session(self) -> Connection:
         connection = (await self.pooled_connection(alone=True)).connection
