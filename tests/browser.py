@@ -34,7 +34,7 @@ PATIENCE = 60  # seconds
 
 @contextmanager
 def running_browser(profile: Path) -> Iterator[str]:
-    """Run a browser with a new profile until the block ends, and give where to control it."""
+    """Run a browser with a new profile until the block ends, and yield where to control it."""
     assert CHROMIUM
     with subprocess.Popen(
         [CHROMIUM, *OPTIONS, f"--user-data-dir={profile}"],

@@ -95,7 +95,7 @@ def local_server(folder: Path, loop: str = "auto", **environment: str) -> Iterat
 def running_server(
     folder: Path, *options: str, command: Sequence[str | Path] = SERVE, **environment: str
 ) -> Iterator[str]:
-    """Run `orders-api serve` in `folder` until the block ends, and give its address."""
+    """Run `orders-api serve` in `folder` until the block ends, and yield its address."""
     address = f"http://127.0.0.1:{free_port()}"
     log = folder / "server.log"
     with (

@@ -53,7 +53,7 @@ def sign_in(client: TestClient, username: str, password: str = "correct horse") 
 
 
 def problem(response: Any, status: int, kind: str) -> Json:
-    """Check that an answer is problem+json of this kind, and give it."""
+    """Check that an answer is problem+json of this kind, and return it."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     body: Json = response.json()

@@ -37,7 +37,7 @@ def tab(browser: str) -> Iterator[Tab]:
 
 
 def execute(tab: Tab, operation: str, body: str = "") -> int:
-    """Send the request of an operation with "Try it out", and give the status that is shown."""
+    """Send the request of an operation with "Try it out", and return the status that is shown."""
     block = f"#operations-{operation}"
     tab.click(f"{block} .opblock-summary-control")
     tab.click(f"{block} .try-out__btn")

@@ -66,7 +66,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def alembic(project: Path, *steps: tuple[str, str]) -> list[str]:
-    """Run each step, a database's URL and a command line of `alembic`; give the output's lines."""
+    """Run steps, each a database's URL and a command line of `alembic`; return what they print."""
     program = """if True:
         import os, shlex, sys
         from alembic.config import main

@@ -215,7 +215,7 @@ class Model(RuleBasedStateMachine):
         return multiple(*stores, *products, coupon)
 
     def create(self, kind: str, body: Json, row: Json) -> Any:
-        """Create an object that is kept as `row`, or have it refused; give the bundle's value."""
+        """Create an object that is kept as `row`, or have it refused; return the bundle's value."""
         faults = self.faults(kind, body)
         response = self.client.post(f"/{kind}", json=body)
         if faults:
@@ -263,7 +263,7 @@ class Model(RuleBasedStateMachine):
         return (key, body, answer) if path else multiple()
 
     def place(self, body: Json, headers: dict[str, str]) -> tuple[str, bytes]:
-        """Place an order; give its path (empty if it was refused) and the answer."""
+        """Place an order; return its path (empty if it was refused) and the answer."""
         coupon, faults = self.coupon_of(body)
         lines, more_faults = self.lines_of(body)
         response = self.client.post("/orders", json=body, headers=headers)

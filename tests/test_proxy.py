@@ -71,7 +71,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def answer_to(address: tuple[str, int], begun: bytes) -> bytes:
-    """Send a part of a request and then nothing more, and give what comes until the end."""
+    """Send a part of a request and then nothing more, and return what comes until the end."""
     with socket.create_connection(address, timeout=30) as connection:
         connection.sendall(begun)
         return b"".join(iter(lambda: connection.recv(65536), b""))

@@ -113,7 +113,7 @@ class Demo:
         self.now = OPENING
 
     def fill(self, connection: Connection) -> Iterator[int]:
-        """Insert everything, and give after each batch how many of `counts` stand."""
+        """Insert everything; yield after each batch how many objects there are so far."""
         rows = self._rows()
         done = 0
         while batch := list(islice(rows, BATCH)):

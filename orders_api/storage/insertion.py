@@ -112,7 +112,7 @@ def _complete(
     parent: RelationshipProperty[Any] | None,
     lists: tuple[Nested, ...] = (),
 ) -> Insertion:
-    """Say where the columns of a table that no member gives get their values from."""
+    """Return the insertion into a table, with defaults for the columns that are no members."""
     columns = [column for column in table.__table__.columns if column.computed is None]
     names = [column.key for column in columns]
     inherited: dict[str, str] = {}

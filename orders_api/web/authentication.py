@@ -82,7 +82,7 @@ async def _new_token(write: Writer, user: User, login_hash: str) -> str:
 
 
 async def _count_failure(write: Writer, login_hash: str) -> timedelta:
-    """Count one more failed sign-in, and give the time for which there may be no other."""
+    """Count one more failed sign-in, and return the time for which there may be no other."""
     now = datetime.now(UTC)
     forgotten = col(SignInFailures.blocked_until) < now - FORGOTTEN_AFTER
     await write.exec(delete(SignInFailures).where(forgotten))

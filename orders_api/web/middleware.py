@@ -40,7 +40,7 @@ class RequestContext:
     `HEAD` is answered as `GET` is. What the client sent is `request.state.method`.
 
     FastAPI's own `max_body_size` answers a declared size that is too large with plain text,
-    past every handler; here it is problem+json like all errors.
+    and calls no exception handler; here it is problem+json like all errors.
     """
 
     def __init__(

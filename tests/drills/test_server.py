@@ -42,7 +42,7 @@ class Server:
         wait_until_healthy(self.address, self.process)
 
     def end(self, number: signal.Signals) -> float:
-        """Send the signal, and give the seconds until the process has ended."""
+        """Send the signal, and return the seconds until the process has ended."""
         started = time.monotonic()
         self.process.send_signal(number)
         self.process.wait(timeout=30)
