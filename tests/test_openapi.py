@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from orders_api.app import create_app
 from orders_api.cli import commands
+from orders_api.models import In
 from orders_api.problems import PROBLEM_TYPES, ProblemOut
 from orders_api.settings import Settings
 from orders_api.web import Router
@@ -48,7 +49,8 @@ def test_each_operation_has_a_short_id_of_its_own(document: dict[str, Any]) -> N
     ids = [operation["operationId"] for operation in operations(document).values()]
     assert len(set(ids)) == len(ids)
     verbs = "list|create|get|update|replace|delete|import|export"
-    assert [i for i in ids if not re.fullmatch(f"({verbs})[A-Z][A-Za-z]+", i)] == ["index"]
+    others = [i for i in ids if not re.fullmatch(f"({verbs})[A-Z][A-Za-z]+", i)]
+    assert others == ["index"], f"Begin the name of the function with one of {verbs}"
 
 
 def conflicts_of(name: str) -> list[str]:
@@ -148,6 +150,53 @@ def test_examples_of_answers_are_what_the_schemas_say(document: dict[str, Any]) 
     assert examples >= 28
 
 
+@pytest.fixture
+def documented() -> dict[str, Any]:
+    """Return the document of an application with endpoints that no resource has."""
+
+    class Note(In):
+        text: str | None = None
+        stars: int = 1
+
+    class Blank(In):
+        text: str | None = None
+
+    router = Router(prefix="/notes")
+
+    @router.put("/last")
+    async def replace_note(_: Note) -> dict[str, int]:
+        """Replace a note."""
+        return {"stars": 1}
+
+    @router.put("/blank")
+    async def replace_blank(_: Blank) -> None:
+        """Replace a note."""
+
+    app = create_app(Settings(database_url="sqlite://"))
+    app.include_router(router)
+    return app.openapi()
+
+
+def test_example_of_an_answer_of_any_members_has_none(documented: dict[str, Any]) -> None:
+    responses = documented["paths"]["/notes/last"]["put"]["responses"]
+    assert responses["200"]["content"]["application/json"]["example"] == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("/notes/last", {"pointer": "/stars", "detail": "must not be null"}),
+        ("/notes/blank", {"pointer": "/colour", "detail": "is not known here"}),
+    ],
+)
+def test_example_of_an_invalid_body_breaks_what_it_says(
+    documented: dict[str, Any], path: str, error: dict[str, str]
+) -> None:
+    content = documented["paths"][path]["put"]["responses"]["422"]["content"]
+    example = content["application/problem+json"]["examples"]["invalid"]["value"]
+    assert example["errors"] == [error]
+
+
 def test_example_of_the_form_to_sign_in_is_accepted(
     document: dict[str, Any], client: TestClient
 ) -> None:
@@ -180,6 +229,16 @@ def test_examples_succeed_one_after_the_other(document: dict[str, Any], client: 
                     options = {"json": filled(body["example"])}
                 case "application/x-www-form-urlencoded":
                     options = {"data": body["example"]}
+                case "multipart/form-data":
+                    schemas = document["components"]["schemas"]
+                    members = schemas[body["schema"]["$ref"].rpartition("/")[2]]["properties"]
+                    options = {
+                        "files": {
+                            # A member without the name of a file is plain text.
+                            key: ("a.txt" if "contentMediaType" in members[key] else None, value)
+                            for key, value in body["example"].items()
+                        }
+                    }
                 case "application/jsonl":
                     content = json.dumps(filled(json.loads(body["example"])))
                     options = {"content": content, "headers": {"content-type": media_type}}

@@ -161,7 +161,7 @@ def _complete(document: Object, routes: Routes) -> None:
                     example = "".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in lines)
                 body["example"] = example
             if "422" in responses:
-                _name_what_is_invalid(operation)
+                _name_what_is_invalid(operation, schemas)
 
 
 def _add_what_routes_do(
@@ -197,11 +197,17 @@ def _leave_out_summary(operation: Object) -> None:
         operation.pop("description", None)
 
 
-def _name_what_is_invalid(operation: Object) -> None:
+def _name_what_is_invalid(operation: Object, schemas: Object) -> None:
     """Let the example of an invalid request be one of this operation's own members."""
     json_body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if json_body:
-        error = {"pointer": f"/{next(iter(json_body['example']))}", "detail": "must not be null"}
+        members = _resolved(json_body["schema"], schemas).get("properties", {}).items()
+        names = [
+            name for name, member in members if {"type": "null"} not in member.get("anyOf", ())
+        ]
+        error = {"pointer": "/colour", "detail": "is not known here"}
+        if names:
+            error = {"pointer": f"/{names[0]}", "detail": "must not be null"}
     else:
         error = {"parameter": "colour", "detail": "is not known here"}
     example = operation["responses"]["422"]["content"][MEDIA_TYPE]["examples"]["invalid"]
@@ -253,10 +259,16 @@ def _links(paths: Object, collection: str) -> Iterator[tuple[str, Object]]:
                 yield name, {"operationId": name, "parameters": parameters}
 
 
+def _resolved(schema: Object, schemas: Object) -> Object:
+    """Follow a `$ref`."""
+    found: Object = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    return found
+
+
 def _example(schema: Object, schemas: Object, name: str = "") -> Any:
     """Put an example together from those of the members, wherever they are nested."""
     if "$ref" in schema:
-        return _example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+        return _example(_resolved(schema, schemas), schemas)
     if name in EXAMPLES and "examples" not in schema:
         return EXAMPLES[name]
     match schema:
@@ -274,4 +286,6 @@ def _example(schema: Object, schemas: Object, name: str = "") -> Any:
             return example
     if "type" not in schema:
         return None  # anything may be there
-    return {"string": "text", "boolean": False}.get(schema["type"], schema.get("minimum", 1))
+    return {"string": "text", "boolean": False, "object": {}}.get(
+        schema["type"], schema.get("minimum", 1)
+    )
