@@ -235,6 +235,17 @@ def failing_client(database_url: str) -> Iterator[TestClient]:
         async with app.state.database.reader.connect() as connection:
             await connection.execute(text("SELECT colour FROM stores WHERE name = 'a secret'"))
 
+    router = Router()
+
+    @router.get("/wrong-object")
+    async def get_wrong_object() -> TodoOut:
+        return TodoOut.model_validate({"task": "A", "complete": "a secret"})
+
+    @router.get("/wrong-type", response_model=TodoOut)
+    async def get_wrong_type() -> dict[str, Any]:
+        return {"task": "A", "complete": "a secret", "todoId": 1}
+
+    app.include_router(router)
     with local_client(app) as client:
         yield client
 
@@ -259,6 +270,13 @@ def test_unexpected_failure_is_named_to_who_is_trusted_as_local(failing_client: 
     failing_client.app.state.settings = Settings(database_url="sqlite://", trust_local=False)
     answer = problem(failing_client.get("/boom"), 500, "internal")
     assert answer["detail"] == "Something went wrong on the server."
+
+
+def test_wrong_answer_is_named_by_its_member(failing_client: TestClient) -> None:
+    detail = problem(failing_client.get("/wrong-type"), 500, "internal")["detail"]
+    assert detail == "ResponseValidationError: `response.complete`: Input should be a valid boolean"
+    detail = problem(failing_client.get("/wrong-object"), 500, "internal")["detail"]
+    assert detail == "ValidationError: `complete`: Input should be a valid boolean"
 
 
 def test_unexpected_failure_is_named_even_if_it_is_no_unicode(

@@ -4,8 +4,9 @@ import logging
 
 import sqlalchemy.exc
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.routing import iter_route_contexts
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
@@ -116,11 +117,16 @@ async def _unless_current(problem: Problem, request: Request) -> Problem | None:
 def from_failure(error: Exception, request: Request) -> Problem:
     """Answer what has no other answer; who is trusted as local is told the exception.
 
-    Only the first line of its message: others are SQL, or what a client has sent.
+    Only the first line of its message, or the first member that is wrong: more is SQL, or what a
+    client has sent.
     """
     if not is_trusted(request):
         return Problem(INTERNAL, INTERNAL.example)
-    first_line = str(error).partition("\n")[0].encode("utf-8", "backslashreplace").decode()
+    message = str(error)
+    if isinstance(error, ResponseValidationError | ValidationError) and error.errors():
+        first = error.errors()[0]
+        message = f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}"
+    first_line = message.partition("\n")[0].encode("utf-8", "backslashreplace").decode()
     return Problem(INTERNAL, f"{type(error).__name__}: {first_line}")
 
 
