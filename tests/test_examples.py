@@ -134,6 +134,8 @@ def test_answer_to_a_change_shows_what_follows_from_it(
             with_book = client.post(f"{path}/books", json={"title": "Atlas", "pages": 9}).json()
             book = {"title": "Atlas", "pages": 9, "marks": []}
             assert with_book == changed | {"books": [book], "bookCount": 1, "pageCount": 9}
+            removed = client.delete(f"{path}/books/Atlas").json()
+            assert removed == changed
             sand = {"name": "c", "topics": ["Sand"]}
             problem(client.post("/new/shelves", json=sand), 422, "invalid")
         finally:
