@@ -74,6 +74,28 @@ def test_stream_has_a_line_for_each_object(database_url: str) -> None:
         assert client.get(f"/new/stores/{stores[0]['storeId']}").json() == stores[0]
 
 
+@pytest.mark.usefixtures("client")  # which leaves no rows
+def test_csv_has_a_line_for_each_object(database_url: str) -> None:
+    (source,) = blocks("python", section("CSV and other formats"))
+    with served(database_url, router_of(source)) as client:
+        product = new_product(client)
+        response = client.get("/new/products.csv")
+        assert response.headers["content-type"] == "text/csv; charset=utf-8"
+        assert response.text == f"{product['productId']},Os Lusíadas,19.99\r\n"
+        operation = client.get("/openapi.json").json()["paths"]["/new/products.csv"]["get"]
+        assert "text/csv" in operation["responses"]["200"]["content"]
+
+
+@pytest.mark.usefixtures("client")  # which leaves no rows
+def test_task_writes_after_the_response(database_url: str) -> None:
+    (source,) = blocks("python", section("A file, and work after the response"))
+    with served(database_url, router_of(source)) as client:
+        files = {"file": ("a.png", b"1234")}
+        assert client.post("/new/photos", data={"title": "Sea"}, files=files).status_code == 202
+        assert [todo["task"] for todo in client.get("/todos").json()] == ["Sea: 4 bytes"]
+        problem(client.post("/new/photos", data={"title": "Sea"}), 422, "invalid")
+
+
 class Shelves(SQLModel, registry=registry()):
     """The base of tables that are not those of the service."""
 
