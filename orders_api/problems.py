@@ -182,7 +182,10 @@ class Problem(HTTPException):
         problem_type: ProblemType = INVALID,
         unnamed: int = 0,
     ) -> "Problem":
-        """Refuse a request for each of `errors`: a `pointer` or `parameter`, and a `detail`."""
+        """Refuse a request for each of `errors`: a `pointer` or `parameter`, and a `detail`.
+
+        `unnamed` is the number of those that are left out.
+        """
         others = len(errors) - 1 + unnamed
         first = errors[0]
         subject = first.get("pointer") or first.get("parameter")
@@ -229,6 +232,6 @@ PATTERN_WORDS: dict[str, str] = {}
 
 
 def matching(pattern: str, words: str, **constraints: Any) -> Any:
-    """Make a text's pattern, and the words in which an error says what it means."""
+    """Return a field with this pattern; an error says `words` in its place."""
     PATTERN_WORDS[pattern] = words
     return Field(pattern=pattern, **constraints)

@@ -1,4 +1,4 @@
-"""Rows become lines."""
+"""Write all objects as lines of a file."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from sqlmodel import SQLModel
 
 from orders_api.problems import MALFORMED
-from orders_api.web.lines import MARK, BadLine, Line, read_json_lines
+from orders_api.web.lines import BYTE_ORDER_MARK, BadLine, Line, read_json_lines
 from orders_api.web.strict_json import parse_json
 
 WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
@@ -30,7 +30,7 @@ def read(file: BinaryIO, form: str, model: type[SQLModel]) -> Iterator[Line | Ba
 def read_json_array(file: BinaryIO) -> Iterator[Line | BadLine]:
     """Read an array whole; its elements count as lines."""
     try:
-        values = parse_json(b"".join(_without_mark(file)))
+        values = parse_json(b"".join(_without_byte_order_mark(file)))
     except ValueError as error:
         raise UnreadableError(str(error)) from None
     if not isinstance(values, list):
@@ -44,7 +44,7 @@ def read_csv(file: Iterable[bytes], model: type[SQLModel]) -> Iterator[Line | Ba
     The cells are separated by commas or, as spreadsheets in some languages have it, by semicolons
     or tabs. A line break within quotes is part of a cell.
     """
-    texts = (text.decode("utf-8", "surrogateescape") for text in _without_mark(file))
+    texts = (text.decode("utf-8", "surrogateescape") for text in _without_byte_order_mark(file))
     first = next(texts, "")
     separator = max(",;\t", key=first.count)
     reader = csv.reader(chain([first], texts), delimiter=separator, strict=True)
@@ -88,9 +88,9 @@ def read_csv(file: Iterable[bytes], model: type[SQLModel]) -> Iterator[Line | Ba
                 )
 
 
-def _without_mark(file: Iterable[bytes]) -> Iterator[bytes]:
+def _without_byte_order_mark(file: Iterable[bytes]) -> Iterator[bytes]:
     for number, text in enumerate(file):
-        yield text if number else text.removeprefix(MARK)
+        yield text if number else text.removeprefix(BYTE_ORDER_MARK)
 
 
 def to_json_lines(page: Iterable[SQLModel]) -> bytes:

@@ -1,4 +1,4 @@
-"""Lines become rows."""
+"""Insert what the lines of a file say."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache

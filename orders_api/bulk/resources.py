@@ -1,4 +1,4 @@
-"""What may go in and out, and what a line of it may have."""
+"""What can be imported and exported, and the members of a line."""
 
 from typing import Annotated, Any
 

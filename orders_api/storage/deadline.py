@@ -9,7 +9,7 @@ _abandoned: set[asyncio.Task[Any]] = set()
 
 
 async def abandon_after(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
-    """Wait so long for the database, and no longer: TimeoutError.
+    """Wait for work on the database, and raise TimeoutError when the time is over.
 
     `asyncio.timeout` would wait on until the driver has cancelled its statement, which takes ten
     seconds more with a server that hangs. Here the cancellation is not waited for.

@@ -1,4 +1,7 @@
-"""Who hears of statements, by SQLAlchemy's events: observers on both ways, others on its own."""
+"""Listeners to SQLAlchemy's events of statements.
+
+Observers are called by the shortcut too; where there are others, it is not taken.
+"""
 
 import logging
 from collections.abc import Callable

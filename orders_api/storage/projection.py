@@ -30,7 +30,7 @@ from sqlmodel import SQLModel
 
 from orders_api.storage.relationships import columns_in, moved, steps_of
 from orders_api.storage.row_mapper import ResultProcessors, Row, RowFactory, RowMapper
-from orders_api.storage.schemas import check_end, table_of
+from orders_api.storage.schemas import refuse_recursion, table_of
 from orders_api.storage.selection import NestedList, key_of, lists_of, read_columns
 
 Getter = Callable[[Any], Any]
@@ -253,7 +253,7 @@ def _nothing(column: ColumnElement[Any]) -> ColumnElement[Any]:
 @cache
 def projection_of(schema: type[SQLModel]) -> Projection:
     """Plan to read the objects of an Out class; TypeError if it has a member that nothing backs."""
-    check_end(schema)
+    refuse_recursion(schema)
     table = table_of(schema).__table__
     found = lists_of(schema)
     start = 3 if found else 0

@@ -58,7 +58,9 @@ def table_of(schema: type[SQLModel]) -> Any:
     if len(tables) == 1:
         return tables[0]
     if not tables:
-        raise TypeError(f"No table derives from {schema.__name__} or a base of it")
+        raise TypeError(
+            f"No table derives from {schema.__name__} or a base of it: name an Out class or a table"
+        )
     names = " and ".join(sorted(table.__name__ for table in tables))
     raise TypeError(f"{schema.__name__} could show {names}: derive it from what only one has")
 
@@ -108,7 +110,7 @@ def members_of(schema: type[SQLModel]) -> Members:
     return Members(tuple(columns), tuple(nested))
 
 
-def check_end(schema: type[SQLModel], within: tuple[type[SQLModel], ...] = ()) -> None:
+def refuse_recursion(schema: type[SQLModel], within: tuple[type[SQLModel], ...] = ()) -> None:
     """Raise TypeError for an Out class that shows itself, in a list or in what it shows."""
     within = (*within, schema)
     for nested in members_of(schema).nested:
@@ -118,7 +120,7 @@ def check_end(schema: type[SQLModel], within: tuple[type[SQLModel], ...] = ()) -
                 f"{where} shows {again} again, without an end: name a class that does not"
             )
         if nested.schema:
-            check_end(nested.schema, within)
+            refuse_recursion(nested.schema, within)
 
 
 def _nested(where: str, relationship: RelationshipProperty[Any], field: Any) -> Nested:

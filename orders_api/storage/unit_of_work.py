@@ -73,7 +73,7 @@ class UnitOfWork(AsyncSession):
     sync_session_class = _Session
 
     def __init__(self, database: Database, after_begin: AfterBegin | None = None) -> None:
-        """Have `after_begin` done first in the transaction."""
+        """Make a session whose transaction, when it begins, first awaits `after_begin`."""
         super().__init__(
             expire_on_commit=False,
             # SQLite's may be one of a group, of which each undoes what is its own.

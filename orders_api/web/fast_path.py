@@ -30,11 +30,11 @@ OPTIONS = ("include", "exclude", "exclude_unset", "exclude_defaults", "exclude_n
 def build_fast_handler(
     route: RouteContext, dependencies: set[Callable[..., Any]]
 ) -> RequestHandler | None:
-    """Return what calls the endpoint of a route where it is included, if it asks for no more than:
+    """Return a handler that calls the endpoint of a route; None if that is left to FastAPI.
 
-    some of these dependencies, each of which takes the request alone; parameters in the path; a
-    model of all parameters of the query; one model as JSON. It answers with what its annotation
-    says, or with 204.
+    The endpoint may ask for some of these dependencies, each of which takes the request alone, for
+    parameters in the path, a model of all parameters of the query, and one model as JSON. It must
+    answer with what its annotation says, or with 204.
     """
     dependant, answer = route.dependant, route.response_field
     call: Any = dependant.call

@@ -28,7 +28,7 @@ Schema = TypeVar("Schema", bound=SQLModel)
 Part = TypeVar("Part")
 Item = TypeVar("Item")
 MEDIA_TYPES = ["application/jsonl", "application/x-ndjson"]
-FEW = 100  # objects that are read at a time, so that other requests need not wait for long
+PAGE_SIZE = 100  # objects that are read at a time, so that other requests need not wait for long
 SLICE = 16 * 1024  # bytes of lines that are read at a time, for the same reason
 MAX_LINES = 200  # of a slice that are not blank
 TURN = 0.00025  # seconds in which a thread computes before it makes room for others
@@ -204,7 +204,7 @@ async def stream(database: Database, schema: type[Schema]) -> AsyncIterator[Sche
     page: list[Schema] = []
 
     async def read(connection: PooledConnection) -> list[Schema]:
-        return await greenlet_spawn(read_page, connection.connection, schema, page, FEW)
+        return await greenlet_spawn(read_page, connection.connection, schema, page, PAGE_SIZE)
 
     while page := await abandon_after(database.timeout, database.read(read)):
         for one in page:

@@ -13,7 +13,7 @@ from orders_api.storage.batches import BatchInsert, Row, insert_rows
 from orders_api.web.strict_json import parse_json
 from orders_api.web.validation import MAX_ERRORS, body_error
 
-MARK = b"\xef\xbb\xbf"  # with which some programs begin a file: the byte order mark, in UTF-8
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # with which some programs begin a file in UTF-8
 MAX_MEMBERS = 1000  # of a line: Pydantic reports each unknown one, in half a second for 1 MiB
 
 GoodLine = tuple[int, dict[str, Any]]
@@ -49,7 +49,7 @@ class BadLine:
 def read_json_lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[Line | BadLine]:
     """Read lines that come with their numbers; a blank line is none."""
     for number, text in lines:
-        content = (text.removeprefix(MARK) if number == 1 else text).rstrip()
+        content = (text.removeprefix(BYTE_ORDER_MARK) if number == 1 else text).rstrip()
         if content:
             try:
                 yield Line(number, parse_json(content))

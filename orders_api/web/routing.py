@@ -46,7 +46,7 @@ class Route(APIRoute):
         return self.wrap(super().get_route_handler())
 
     def wrap(self, handle: RequestHandler) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Do what is common to all endpoints around what calls this one."""
+        """Wrap what calls this endpoint in what all endpoints have in common."""
         media_types = [JSON]
         if self.body_field:
             info = self.body_field.field_info

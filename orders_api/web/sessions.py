@@ -50,7 +50,7 @@ class Reader:
     async def exec(self, query: Select[*Columns]) -> TupleResult[tuple[*Columns]]: ...
 
     async def exec(self, query: Any) -> Any:
-        """Run a query of one's own, as `exec` of SQLModel's sessions does.
+        """Run any `select`, as `exec` of SQLModel's sessions does.
 
         The objects belong to no session: what they refer to must be loaded by the query itself, by
         `selectinload` for example.
@@ -69,7 +69,7 @@ class Reader:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[None]:
-        """Have all reads within see the database as it is at the first one, whatever others write.
+        """Read all within from one snapshot: the database as it is at the first read.
 
         The request itself cannot write meanwhile. A connection is held until the end.
         """
@@ -139,7 +139,7 @@ class Writer(UnitOfWork):
     """A session in one transaction, committed before the response is sent."""
 
     def __init__(self, request: Request, after_begin: AfterBegin | None = None) -> None:
-        """Have `after_begin` done first in the transaction, which begins when it is needed."""
+        """Make a session whose transaction, when it begins, first awaits `after_begin`."""
         super().__init__(request.app.state.database, after_begin)
         self.request = request
 
@@ -217,7 +217,7 @@ class RequestTransaction:
             await self.writer.finish(commit=kind is None and self.commit)
 
 
-# Both are async for speed alone: FastAPI runs what is not in a thread.
+# Both are async for speed alone: FastAPI would run plain functions in a thread.
 async def _reader(request: Request) -> Reader:
     return Reader(request)
 
