@@ -7,7 +7,7 @@ or start the one that Debian installs with `apt install postgresql`.
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -184,4 +184,5 @@ def test_q_reads_no_more_than_it_finds(
         work.watch_postgresql(monkeypatch)
         found = client.get(f"{path}?q=zanzibar").json()
         assert len(found) == 10
-        assert work.amount() <= 3 * len(found)
+        with closing(work.postgresql):
+            assert work.amount() <= 3 * len(found)
