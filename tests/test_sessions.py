@@ -1,10 +1,12 @@
 """Sessions in an endpoint do what SQLModel's documentation says, in one transaction a request."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from shutil import copyfile
+from types import NoneType
 from typing import Any
 from uuid import uuid4
 
@@ -13,10 +15,19 @@ from fastapi import BackgroundTasks, FastAPI, HTTPException
 from sqlalchemy import inspect, literal, text
 from sqlalchemy.exc import IntegrityError, PendingRollbackError
 from sqlalchemy.orm import selectinload
-from sqlmodel import col, func, select, update
+from sqlmodel import col, func, insert, select, update
 
 from orders_api.app import create_app
-from orders_api.models import Product, ProductOut, Store, Todo, TodoOut
+from orders_api.models import (
+    OrderDetail,
+    OrderIn,
+    Product,
+    ProductDetail,
+    ProductOut,
+    Store,
+    Todo,
+    TodoOut,
+)
 from orders_api.settings import Settings
 from orders_api.web import Read, Router, UnitOfWork, Write
 from tests.conftest import database_of, delete_all_rows, local_client
@@ -135,6 +146,18 @@ def test_read_is_part_of_the_transaction_that_has_begun(endpoint: Endpoint) -> N
     before, tasks, task = endpoint(call)
     assert (tasks, task) == (["A", "B"], "B")
     assert before in {0, 1}
+
+
+def test_read_waits_for_the_transaction_that_another_task_begins(endpoint: Endpoint) -> None:
+    """Or that would wait for the one connection in memory, and the read for that to end."""
+
+    async def call(read: Read, write: Write) -> Any:
+        query = select(literal(1))
+        _, result = await asyncio.gather(write.create(Todo(task="A")), read.exec(query))
+        return result.one()
+
+    assert endpoint(call) == 1
+    assert endpoint.tasks() == ["A"]
 
 
 def test_snapshot_shows_one_state_whatever_others_write(
@@ -297,6 +320,60 @@ def test_nothing_follows_a_flush_that_failed_but_a_rollback(endpoint: Endpoint) 
     assert endpoint.tasks() == ["C"]
 
 
+def test_nothing_follows_a_statement_that_was_cancelled_but_a_rollback(endpoint: Endpoint) -> None:
+    """Or a new connection would keep what follows, without what was done before."""
+
+    async def cancel(write: Write) -> None:
+        await write.create(Todo(task="A"))
+        is_sqlite = write.database.is_sqlite  # which has inserted a row before one can cancel
+        work = write.exec(select(Todo)) if is_sqlite else write.create(Todo(task="B"))
+        task = asyncio.create_task(work)
+        await asyncio.sleep(0)  # the statement is sent
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    async def end(_: Read, write: Write) -> None:
+        await cancel(write)
+
+    async def go_on(_: Read, write: Write) -> None:
+        await cancel(write)
+        write.add(Todo(task="C"))
+
+    async def create_more(_: Read, write: Write) -> None:
+        await cancel(write)
+        with pytest.raises(PendingRollbackError):
+            await write.create(Todo(task="C"))
+
+    async def roll_back(_: Read, write: Write) -> None:
+        await cancel(write)
+        await write.rollback()
+        await write.create(Todo(task="D"))
+
+    for call in (end, go_on, create_more):
+        endpoint(call, 500)
+        endpoint(call, 500, {"prefer": "tx=rollback"})
+    endpoint(roll_back)
+    assert endpoint.tasks() == ["D"]
+
+
+def test_prefer_rollback_answers_as_a_commit_would_after_a_failed_statement(
+    endpoint: Endpoint,
+) -> None:
+    """PostgreSQL commits nothing then; SQLite commits what has not failed."""
+
+    async def call(_: Read, write: Write) -> None:
+        with pytest.raises(IntegrityError):
+            await write.exec(insert(Todo).values(task=None))
+
+    endpoint.call = call
+    [kept, tried] = [
+        endpoint.client.post("/called", headers=headers).status_code
+        for headers in ({}, {"prefer": "tx=rollback"})
+    ]
+    assert kept == tried
+
+
 def test_savepoint_undoes_what_fails_in_it(endpoint: Endpoint) -> None:
     async def call(_: Read, write: Write) -> None:
         await write.create(Todo(todo_id=1, task="A"))
@@ -345,6 +422,87 @@ def test_what_was_written_can_be_used_after_the_end(endpoint: Endpoint) -> None:
 
     todo = endpoint(call)
     assert (todo.task, todo.version) == ("A", 1)
+
+
+# --- Tasks --------------------------------------------------------------------------------
+
+
+def test_tasks_share_the_transaction(endpoint: Endpoint) -> None:
+    async def call(_: Read, write: Write) -> None:
+        await asyncio.gather(*(write.create(Todo(task=task)) for task in "ABCDEF"))
+
+    endpoint(call)
+    endpoint(call, headers={"prefer": "tx=rollback"})
+    assert sorted(endpoint.tasks()) == list("ABCDEF")
+
+
+async def fail_after(steps: int) -> None:
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    raise HTTPException(409, "No more of these.")
+
+
+def test_task_that_begins_when_the_request_has_failed_holds_no_connection(
+    endpoint: Endpoint,
+) -> None:
+    async def call(_: Read, write: Write) -> None:
+        await asyncio.gather(write.create(Todo(task="A")), fail_after(0))
+
+    for _ in range(12):  # more than there are connections
+        endpoint(call, 409)
+        endpoint(call, 409, {"idempotency-key": f"{uuid4()}"})
+    assert endpoint.tasks() == []
+
+
+def test_task_that_goes_on_when_the_request_has_failed_is_no_part_of_the_next_one(
+    endpoint: Endpoint,
+) -> None:
+    store = new_store(endpoint.client)
+    products = [new_product(endpoint.client, store, name=name)["productId"] for name in "ABCDEFGHI"]
+    body = OrderIn.model_validate({"items": [{"productId": p, "quantity": 1} for p in products]})
+
+    async def other(_: Read, write: Write) -> None:
+        await write.create(Todo(task="A"))
+
+    for steps in range(12):
+
+        async def call(_: Read, write: Write, steps: int = steps) -> None:
+            details = await write.get_many(ProductDetail, body.quantities())
+            order = OrderDetail.of(body, details, None)
+            await asyncio.gather(write.create(order), fail_after(steps))
+
+        endpoint(call, 409)
+        endpoint(other)
+    assert endpoint.client.get("/orders").json() == []
+
+
+def test_task_that_goes_on_when_the_request_ends_leaves_the_connection_in_order(
+    database_url: str, migrated_file: Path, tmp_path: Path
+) -> None:
+    if database_url == "sqlite://":  # in memory none is kept
+        database_url = f"sqlite:///{copyfile(migrated_file, tmp_path / 'orders.db')}"
+    app = create_app(Settings(database_url=database_url, shortcuts=False))
+    endpoint = Endpoint(app)
+    tasks: list[asyncio.Task[Todo]] = []
+
+    async def other(_: Read, write: Write) -> None:
+        await asyncio.wait(tasks)
+        await write.create(Todo(task="C"))
+
+    with endpoint.client as client:
+        for steps in range(6):
+
+            async def call(__: Read, write: Write, steps: int = steps) -> None:
+                await write.create(Todo(task="A"))
+                tasks.extend(asyncio.create_task(write.create(Todo(task="B"))) for _ in range(3))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+
+            endpoint(call)
+            endpoint(other)
+        assert {type(task.exception()) for task in tasks} <= {NoneType, RuntimeError}  # ended
+        assert client.portal
+        client.portal.call(delete_all_rows, app.state.database)
 
 
 # --- Later --------------------------------------------------------------------------------

@@ -46,11 +46,19 @@ class PooledConnection:
         """Whether a read that takes long is left to another connection: TakesLongError."""
 
         self._shortcuts = shortcuts
+        # SQLAlchemy takes several steps for a statement, between which its end must not come.
+        self._running = asyncio.Lock()
 
     async def rows(
         self, statement: Statement, values: Values
     ) -> tuple[Iterable[Row], ResultProcessors]:
         """Run a statement that answers with rows; return them and how to process their values."""
+        async with self._running:
+            return await self._rows(statement, values)
+
+    async def _rows(
+        self, statement: Statement, values: Values
+    ) -> tuple[Iterable[Row], ResultProcessors]:
         if not self._takes_shortcut():
             return await greenlet_spawn(self._execute, statement, values), ()
         compiled = statement.compiled
@@ -73,6 +81,10 @@ class PooledConnection:
 
     async def run(self, statement: Statement, *rows: Values) -> None:
         """Run a statement that answers with nothing, once for each of these rows of values."""
+        async with self._running:
+            await self._run_each(statement, rows)
+
+    async def _run_each(self, statement: Statement, rows: Sequence[Values]) -> None:
         if not self._takes_shortcut():
             values = rows[0] if len(rows) == 1 else rows
             await greenlet_spawn(self.connection.execute, statement.executable, values)
@@ -119,14 +131,21 @@ class PooledConnection:
             for text in statements:
                 self._translate_errors_here(self.short.execute, text)
 
-    async def commit(self) -> None:
+    def check(self) -> None:
+        """Raise PendingRollbackError if the transaction cannot be committed any more."""
+        if self.connection.invalidated:
+            raise PendingRollbackError("The connection is broken")
         if not self.is_sqlite and self.driver.info.transaction_status.name == "INERROR":
             # PostgreSQL would answer COMMIT with ROLLBACK, and psycopg raise nothing.
             raise PendingRollbackError("A statement of the transaction has failed")
-        if self.connection.in_transaction():
-            await greenlet_spawn(self.connection.commit)
-        else:
-            await self._translate_errors("COMMIT", self.driver.commit)
+
+    async def commit(self) -> None:
+        self.check()
+        async with self._running:
+            if self.connection.in_transaction():
+                await greenlet_spawn(self.connection.commit)
+            else:
+                await self._translate_errors("COMMIT", self.driver.commit)
 
     async def rollback(self) -> None:
         """Undo what was not committed, whether SQLAlchemy knows of it or not."""
@@ -141,7 +160,8 @@ class PooledConnection:
                 if not isinstance(error, Exception):
                     raise
 
-        await greenlet_spawn(rollback)
+        async with self._running:
+            await greenlet_spawn(rollback)
 
     # --- The ordinary way -----------------------------------------------------------------
 

@@ -107,9 +107,10 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
 
     async def fetch(self, text: bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Run a statement whose parameters are `$1` and so on, and return its rows."""
-        result = await self.wait(self._run(text, values))
-        self._transformer.set_pgresult(result)
-        return self._transformer.load_rows(0, result.ntuples, tuple)
+        async with self.lock:  # as psycopg's cursors do: tasks that share it wait for each other
+            result = await self.wait(self._run(text, values))
+            self._transformer.set_pgresult(result)
+            return self._transformer.load_rows(0, result.ntuples, tuple)
 
     def column_types(self) -> tuple[int, ...]:
         """Return the types of the columns of the rows that were fetched last."""

@@ -66,8 +66,9 @@ class UnitOfWork(AsyncSession):
     Objects that were read or written can be used after it.
 
     At most one connection is held, from the first use until the end or a rollback. Tasks may share
-    it if they do not run statements at the same time. `StaleConnectionError` or a database's error
-    may come from each use; after one of `flush` all but `rollback` raises PendingRollbackError.
+    it: their statements wait for each other, but only one of them may flush changes at a time.
+    `StaleConnectionError` or a database's error may come from each use; after one of `flush`, or
+    when a statement was cancelled, all but `rollback` raises PendingRollbackError.
     """
 
     sync_session_class = _Session
@@ -87,21 +88,23 @@ class UnitOfWork(AsyncSession):
         self.is_rolled_back = False
         """Whether the session has rolled back, as when an error leaves its `begin`."""
 
-        self._has_begun = False
         self._has_ended = False
 
     @property
     def is_open(self) -> bool:
-        """Whether the transaction has begun."""
-        return self._connection is not None
+        """Whether the transaction has begun, or is about to."""
+        return self._connection is not None or self._beginning.locked()
 
     async def pooled_connection(self, *, alone: bool = False) -> PooledConnection:
         """Return the connection of this transaction, which begins if it has not yet.
 
         It begins `alone` if that may take long, so that others need not wait for it.
         """
-        if self._connection and self._has_begun and not self.is_rolled_back:
-            return self._connection
+        connection = self._connection
+        if connection and not (
+            self._has_ended or self.is_rolled_back or connection.connection.invalidated
+        ):
+            return connection
         async with self._beginning:
             return await self._begin(alone)
 
@@ -111,11 +114,19 @@ class UnitOfWork(AsyncSession):
             raise PendingRollbackError("A flush has failed: call `rollback` first")
         if self.is_rolled_back:
             await self._end(commit=False)
+        if self._connection and self._connection.connection.invalidated:
+            # SQLAlchemy would connect anew, and what was done before would be missing.
+            raise PendingRollbackError("The connection is broken: call `rollback` first")
         if self._connection is None:
-            self._connection = await self.database.transactions.begin(alone=alone)
-        if self._after_begin and not self._has_begun:
-            await self._after_begin(self._connection)  # if it fails, the next use runs it again
-        self._has_begun = True
+            connection = await self.database.transactions.begin(alone=alone)
+            try:
+                if self._after_begin:
+                    await self._after_begin(connection)
+                self.check_not_ended()  # which an error in another task may have brought meanwhile
+            except BaseException:
+                await self.database.transactions.end(connection, commit=False)
+                raise
+            self._connection = connection
         return self._connection
 
     def check_not_ended(self) -> None:
@@ -132,7 +143,7 @@ class UnitOfWork(AsyncSession):
 
     async def _end(self, commit: bool) -> None:
         connection, self._connection = self._connection, None
-        self._has_begun, self.is_rolled_back = False, False
+        self.is_rolled_back = False
         if connection:
             await self.database.transactions.end(connection, commit)
 
@@ -164,6 +175,12 @@ class UnitOfWork(AsyncSession):
     async def __aexit__(self, kind: Any, *_: object) -> None:
         await self.finish(commit=kind is None)
 
+    async def check(self) -> None:
+        """Do all that a commit does before the database is asked to: it raises the same errors."""
+        await self.flush_changes()
+        if self._connection:
+            self._connection.check()
+
     async def flush_changes(self) -> None:
         """Send what the session has not sent yet, before a statement that goes past it."""
         if self.in_transaction():
@@ -189,23 +206,24 @@ class UnitOfWork(AsyncSession):
     async def insert(self, one: Schema) -> Schema:
         """Insert the rows of an object, and return it with all that its Out class shows."""
         await self.flush_changes()
-        connection, compiled = await self.pooled_connection(), self.database.statement
-        schema = type(one)
+        compiled, schema = self.database.statement, type(one)
         key = projection_of(schema).key
         tables = rows_of(one)
         if getattr(one, key.key) is None:  # the database makes it
             table, (values,) = tables[0]
             statement = compiled(insert_and_tell_key(table), tuple(values))
-            ((made,),) = await connection.values(statement, values)
+            ((made,),) = await (await self.pooled_connection()).values(statement, values)
             setattr(one, key.key, made)
             tables = rows_of(one)[1:]
         if self.database.is_sqlite or any(len(rows) > MAX_TOGETHER for _, rows in tables):
             for table, rows in tables:
-                await connection.run(compiled(insert_of(table), tuple(rows[0])), *rows)
+                statement = compiled(insert_of(table), tuple(rows[0]))
+                # Asked for each time: an error in another task may have ended the transaction.
+                await (await self.pooled_connection()).run(statement, *rows)
         elif tables:
             form = tuple((table, tuple(rows[0]), len(rows)) for table, rows in tables)
             values = values_together(rows for _, rows in tables)
-            await connection.run(compiled(insert_together(form)), values)
+            await (await self.pooled_connection()).run(compiled(insert_together(form)), values)
         shown = await self.read_back(schema, one) if must_be_read_back(schema) else one
         return self._attach(one, shown) if table_of(schema) is schema else shown
 

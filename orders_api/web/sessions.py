@@ -212,7 +212,7 @@ class RequestTransaction:
             return
         try:
             if kind is None and not self.commit:
-                await self.writer.flush_changes()  # the last that the database may refuse
+                await self.writer.check()  # the last that the database may refuse
         finally:
             await self.writer.finish(commit=kind is None and self.commit)
 
