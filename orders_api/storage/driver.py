@@ -46,14 +46,14 @@ class PooledConnection:
         """Whether a read that takes long is left to another connection: TakesLongError."""
 
         self._shortcuts = shortcuts
-        # SQLAlchemy takes several steps for a statement, between which its end must not come.
-        self._running = asyncio.Lock()
+        self.running = asyncio.Lock()
+        """Held while a statement runs: several tasks may, but the transaction must not end then."""
 
     async def rows(
         self, statement: Statement, values: Values
     ) -> tuple[Iterable[Row], ResultProcessors]:
         """Run a statement that answers with rows; return them and how to process their values."""
-        async with self._running:
+        async with self.running:
             return await self._rows(statement, values)
 
     async def _rows(
@@ -81,7 +81,7 @@ class PooledConnection:
 
     async def run(self, statement: Statement, *rows: Values) -> None:
         """Run a statement that answers with nothing, once for each of these rows of values."""
-        async with self._running:
+        async with self.running:
             await self._run_each(statement, rows)
 
     async def _run_each(self, statement: Statement, rows: Sequence[Values]) -> None:
@@ -141,7 +141,7 @@ class PooledConnection:
 
     async def commit(self) -> None:
         self.check()
-        async with self._running:
+        async with self.running:
             if self.connection.in_transaction():
                 await greenlet_spawn(self.connection.commit)
             else:
@@ -160,7 +160,7 @@ class PooledConnection:
                 if not isinstance(error, Exception):
                     raise
 
-        async with self._running:
+        async with self.running:
             await greenlet_spawn(rollback)
 
     # --- The ordinary way -----------------------------------------------------------------

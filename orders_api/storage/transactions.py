@@ -177,12 +177,13 @@ class GroupedTransactions(Transactions):
             raise RuntimeError("The transaction has ended already")
         others = group.size
         try:
-            if not connection.in_transaction:  # SQLite has undone it all, as when a disk is full
-                group.is_closed = True
-            else:
-                undo = () if commit else ("ROLLBACK TO unit",)
-                connection.execute_here(*undo, "RELEASE unit")
-                group.size += commit
+            async with connection.running:
+                if not connection.in_transaction:  # SQLite has undone it all, as for a full disk
+                    group.is_closed = True
+                else:
+                    undo = () if commit else ("ROLLBACK TO unit",)
+                    connection.execute_here(*undo, "RELEASE unit")
+                    group.size += commit
         except BaseException:
             group.size = 0  # nobody knows what is left of this one
             group.is_closed = True
