@@ -34,6 +34,7 @@ from orders_api.storage.migrations import migrate
 from orders_api.storage.observers import observe_statements
 from orders_api.web import passwords
 from tests.postgres import WORKER, Postgres as Postgres, wait_for_postgres
+from tests.transport import InProcess
 
 ROOT = Path(__file__).parent.parent
 DEFAULT = "not slow and not drill"
@@ -209,6 +210,8 @@ def running_client(database_url: str) -> Iterator[TestClient]:
 def local_client(app: FastAPI) -> TestClient:
     """A client as curl on the same machine would be."""
     client = TestClient(app, base_url="http://localhost", client=("127.0.0.1", 50000))
+    # There is no public way to give a TestClient another one.
+    client._transport = InProcess(client, client._transport)
     client.event_hooks["response"].append(record_exchange)
     return client
 
