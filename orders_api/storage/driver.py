@@ -190,7 +190,8 @@ class PooledConnection:
         try:
             rows: Iterable[Row] = await self.driver.execute_fetchall(text, bind_values)
         except asyncio.CancelledError:
-            await self.driver.interrupt()  # or it would go on for nobody
+            if self.short:
+                self.short.stop()  # or it would go on for nobody
             raise
         return rows
 

@@ -53,6 +53,7 @@ class ShortStatements:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._is_limited = False
+        self._has_stopped = False
         self._rounds = 0
         connection.set_progress_handler(self._is_over, STEPS // 2)
         connection.execute("PRAGMA busy_timeout = 0")
@@ -83,4 +84,9 @@ class ShortStatements:
     def _is_over(self) -> bool:
         # SQLite counts on from the last time that the statement ran: the first round may be short.
         self._rounds += 1
-        return self._is_limited and self._rounds > 2
+        return self._has_stopped or (self._is_limited and self._rounds > 2)
+
+    def stop(self) -> None:
+        """Interrupt what another thread runs, or is about to; the connection is of no use then."""
+        self._has_stopped = True
+        self._connection.interrupt()
