@@ -322,7 +322,7 @@ def test_locked_database_is_503_and_no_connection_is_lost(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     settings = {"DATABASE_URL": f"sqlite:///{tmp_path}/orders.db"} | environment
-    settings |= {"DATABASE_TIMEOUT": "0.5", "DATABASE_POOL_SIZE": "1"}
+    settings |= {"DATABASE_TIMEOUT": "0.3", "DATABASE_POOL_SIZE": "1"}
     with local_server(tmp_path, **settings) as address:
         store = http.post(f"{address}/stores", json=STORE).json()
         line = json.dumps(product(store, "A"))

@@ -13,6 +13,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from orders_api.app import create_app
 from orders_api.settings import Settings
+from orders_api.web import retries
 from orders_api.web.retries import retry_on_conflict
 from tests.conftest import database_of, local_client
 from tests.samples import STORE, new_coupon, new_product, problem
@@ -50,6 +51,11 @@ class Fault:
 
     def __exit__(self, *_: object) -> None:
         event.remove(self.engine, "before_cursor_execute", self)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "LONGEST_PAUSE", 0.001)
 
 
 @pytest.mark.parametrize("failure", [error("40001"), error("40P01"), StaleDataError("changed")])
