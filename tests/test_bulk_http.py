@@ -158,6 +158,7 @@ def test_no_more_than_twenty_errors_of_a_line_are_named(client: TestClient) -> N
     assert len(problem(post(client, line), 422, "invalid")["errors"]) == 20
 
 
+@pytest.mark.slow  # quick: the database is not asked before the last line is read
 def test_others_are_answered_and_write_while_bad_and_blank_lines_are_read(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -318,6 +319,7 @@ def locked(url: str) -> Iterator[None]:
             yield
 
 
+@pytest.mark.slow  # quick: the waits for another process of test_groups.py
 def test_locked_database_is_503_and_no_connection_is_lost(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

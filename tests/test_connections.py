@@ -320,6 +320,7 @@ def test_changed_schema_costs_no_request(alterable: str) -> None:
         everything.send()
 
 
+@pytest.mark.slow  # quick: a changed schema costs no request
 def test_schema_changes_under_load(alterable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # ALTER TABLE that rewrites a table is not MVCC-safe (PostgreSQL's manual, 13.6): transactions
     # with a snapshot from before, as serializable ones have while they wait, find it empty.
