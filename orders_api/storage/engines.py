@@ -122,7 +122,7 @@ class Database:
             self.url,
             connect_args=connect_args,
             hide_parameters=True,  # no user's data in an error's text
-            pool_pre_ping=True,  # of those that were there already
+            pool_pre_ping=not self.is_sqlite,  # which no server can close meanwhile
             pool_timeout=self.timeout,
             poolclass=AsyncAdaptedQueuePool,
             **options,
