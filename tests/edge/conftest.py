@@ -7,7 +7,8 @@ from tests.edge.wire import Server
 from tests.live import local_server
 
 
-@pytest.fixture(scope="session", params=["auto", "asyncio"])  # uvloop's, and where there is none
+# uvloop, and where there is none the other, on which the same code runs.
+@pytest.fixture(scope="session", params=["auto", pytest.param("asyncio", marks=pytest.mark.slow)])
 def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
