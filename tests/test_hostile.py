@@ -49,6 +49,7 @@ class Server:
     log: TextIO
     keys: dict[bytes, bytes] = field(default_factory=dict)
     seen: object = None
+    version: object = None
 
     def fill(self) -> None:
         store = self.create("/stores", STORE)
@@ -112,6 +113,11 @@ class Server:
 
     def has_changed(self) -> bool:
         """Tell whether the database is not as it was when this was asked last."""
+        if self.connection.dialect.name == "sqlite":  # which counts what others have committed
+            version = self.connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+            if version == self.version:
+                return False
+            self.version = version
         before, self.seen = self.seen, self.rows()
         return self.seen != before
 
