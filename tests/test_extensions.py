@@ -21,7 +21,9 @@ from tests.conftest import local_client
 from tests.samples import problem
 
 
-@pytest.fixture(params=[True, False], ids=["shortcuts", "ordinary"])
+@pytest.fixture(
+    params=[True, pytest.param(False, marks=pytest.mark.slow)], ids=["shortcuts", "ordinary"]
+)
 def app(request: pytest.FixtureRequest, migrated_file: Path, tmp_path: Path) -> FastAPI:
     url = f"sqlite:///{shutil.copy(migrated_file, tmp_path)}"  # to migrate takes longer
     return create_app(Settings(database_url=url, shortcuts=request.param))
