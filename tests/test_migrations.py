@@ -343,6 +343,7 @@ with op.batch_alter_table("orders") as batch:
 """
 
 
+@pytest.mark.slow  # quick: a migration that leaves references to nothing is rolled back
 def test_replacing_the_tables_of_parents_keeps_their_children(project: Path, url: str) -> None:
     with api(url) as client:
         product = new_product(client)
@@ -367,6 +368,7 @@ def test_replacing_the_tables_of_parents_keeps_their_children(project: Path, url
         problem(client.delete(f"/stores/{product['storeId']}"), 409, "in-use")
 
 
+@pytest.mark.slow  # of a migration that does not change any more
 def test_order_items_get_what_their_orders_are_filtered_by(url: str) -> None:
     with api(url) as client:
         product = new_product(client)

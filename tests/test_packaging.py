@@ -44,7 +44,7 @@ def test_image_installs_only_hashed_requirements_and_runs_without_privileges() -
     ]
 
 
-@pytest.mark.parametrize("prefix", ["", "/v1/"])
+@pytest.mark.parametrize("prefix", ["", pytest.param("/v1/", marks=pytest.mark.slow)])
 def test_health_check_passes_only_while_the_server_lives(tmp_path: Path, prefix: str) -> None:
     (check,) = re.findall(r"^HEALTHCHECK .*CMD (.+)$", DOCKERFILE, re.MULTILINE)
     with local_server(tmp_path, API_PREFIX=prefix.rstrip("/")) as address:

@@ -171,6 +171,7 @@ def test_database_that_is_made_and_migrated_as_shown_is_ready(tmp_path: Path) ->
         assert http.get(f"{address}/ready").status_code == 200
 
 
+@pytest.mark.slow  # it runs the commands of a page beside a server
 def test_backup_has_what_was_written_while_the_server_runs(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
