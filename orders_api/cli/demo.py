@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 from orders_api.models import Coupon, Order, OrderItem, OrderTotal, OrderTotalOut, Product, Store
-from orders_api.storage.batches import insert_many
+from orders_api.storage.batches import BatchInsert
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OPENING = datetime(2026, 1, 1, 9, tzinfo=UTC)  # of the first store
@@ -115,11 +115,12 @@ class Demo:
     def fill(self, connection: Connection) -> Iterator[int]:
         """Insert everything; yield after each batch how many objects there are so far."""
         rows = self._rows()
+        statements = {table: BatchInsert(table, table, connection.dialect) for table in TABLES}
         done = 0
         while batch := list(islice(rows, BATCH)):
-            for table in TABLES:
+            for table, statement in statements.items():
                 if some := [row for its_table, row in batch if its_table is table]:
-                    insert_many(connection, table, some)
+                    statement.run(connection, [statement.values(row) for row in some])
             done += sum(table in self.counts for table, _ in batch)
             yield done
 

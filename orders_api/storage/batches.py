@@ -20,7 +20,6 @@ from sqlalchemy import (
     column,
     func,
     insert,
-    inspect,
     literal,
 )
 from sqlalchemy.exc import DBAPIError
@@ -158,18 +157,6 @@ def _try(connection: Connection, statement: BatchInsert, rows: Sequence[Row]) ->
             raise
         return problem
     return None
-
-
-def insert_many(connection: Connection, table: type[SQLModel], rows: list[dict[str, Any]]) -> None:
-    """Insert rows with the same columns, on SQLite many by one statement.
-
-    FTS5 writes what it was told after each statement, which takes longer than to insert the row.
-    """
-    statement = insert(table)
-    if connection.dialect.name == "sqlite" and connection.dialect.insert_returning:
-        # SQLAlchemy joins rows in one INSERT if that returns something.
-        statement = statement.returning(*inspect(table).primary_key)
-    connection.execute(statement, rows)
 
 
 def read_page(
