@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from orders_api.storage.driver import PooledConnection
 from orders_api.storage.engines import Database
-from orders_api.storage.trigrams import TRIGGERS, has_trigrams
+from orders_api.storage.trigrams import has_trigrams, indexed_columns
 
 Texts = Sequence[Any]
 """Columns of one table, as `col` returns them."""
@@ -56,7 +56,7 @@ async def candidates(
     match, own = trigrams_of(value), texts[0].table
     if match is None:
         return []
-    indexed = await connection.values(database.statement(_indexed(own.name)), {})
+    indexed = await connection.values(database.statement(indexed_columns(own.name)), {})
     if not {text.key for text in texts} <= {name for (name,) in indexed}:
         return []
     values = {"match": match, "limit": MAX_CANDIDATES + 1}
@@ -106,16 +106,6 @@ def _unreliable() -> re.Pattern[str]:
 
 
 # --- Statements ---------------------------------------------------------------------------
-
-
-@cache
-def _indexed(name: str) -> Select[str]:
-    """Select the columns of the index of a table, if its triggers keep it."""
-    index = func.pragma_table_info(f"{name}_trgm").table_valued("name")
-    master = table("sqlite_master", column("type"), column("name"))
-    triggers = select(func.count()).select_from(master)
-    triggers = triggers.where(master.c.type == "trigger", master.c.name.like(f"{name}_trgm_%"))
-    return select(index.c.name).where(triggers.scalar_subquery() == len(TRIGGERS))
 
 
 @cache

@@ -16,7 +16,7 @@ are none, and every row is read.
 import sqlite3
 from functools import cache
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select, column, func, select, table
 
 INSERT = """
     DELETE FROM {table}_trgm_keys WHERE key = new.{key};
@@ -84,20 +84,22 @@ def restore_trigram_indexes(connection: Connection) -> None:
     found = connection.exec_driver_sql(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE '%\\_trgm' ESCAPE '\\'"
     )
-    for name in found.scalars().all():
-        table = name.removesuffix("_trgm")
+    for index in found.scalars().all():
+        name = index.removesuffix("_trgm")
         if not has_trigrams():
-            _drop_triggers(connection, table)
-        elif not has_trigram_triggers(connection, table):
-            _fill(connection, table)
+            _drop_triggers(connection, name)
+        elif connection.execute(indexed_columns(name)).first() is None:
+            _fill(connection, name)
 
 
-def has_trigram_triggers(connection: Connection, table: str) -> bool:
-    """Tell whether the index is kept, and so may be used."""
-    query = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND name LIKE ?"
-    pattern = f"{table}_trgm_%"
-    found: int = connection.exec_driver_sql(query, (pattern,)).scalar_one()
-    return found == len(TRIGGERS)
+@cache
+def indexed_columns(name: str) -> Select[str]:
+    """Select the columns of the index of a table; there are none unless its triggers keep it."""
+    index = func.pragma_table_info(f"{name}_trgm").table_valued("name")
+    master = table("sqlite_master", column("type"), column("name"))
+    triggers = select(func.count()).select_from(master)
+    triggers = triggers.where(master.c.type == "trigger", master.c.name.like(f"{name}_trgm_%"))
+    return select(index.c.name).where(triggers.scalar_subquery() == len(TRIGGERS))
 
 
 def _fill(connection: Connection, table: str) -> None:
