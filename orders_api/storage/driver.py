@@ -199,22 +199,22 @@ class PooledConnection:
         self, text: str, run: Callable[..., Awaitable[Result]], *arguments: Any
     ) -> Result:
         events = self.connection.engine.dispatch
-        for observer in events.before_cursor_execute:
-            observer(self.connection, None, text, None, None, False)
+        self._tell(events.before_cursor_execute, text)
         result = await self._translate_errors(text, run, *arguments)
-        for observer in events.after_cursor_execute:
-            observer(self.connection, None, text, None, None, False)
+        self._tell(events.after_cursor_execute, text)
         return result
 
     def _run_here(self, run: Callable[..., Result], text: str, *arguments: Any) -> Result:
         """Run a short statement of SQLite's, without a wait."""
         events = self.connection.engine.dispatch
-        for observer in events.before_cursor_execute:
-            observer(self.connection, None, text, None, None, False)
+        self._tell(events.before_cursor_execute, text)
         result = self._translate_errors_here(run, text, *arguments)
-        for observer in events.after_cursor_execute:
-            observer(self.connection, None, text, None, None, False)
+        self._tell(events.after_cursor_execute, text)
         return result
+
+    def _tell(self, observers: Iterable[Any], text: str) -> None:
+        for observer in observers:
+            observer(self.connection, None, text, None, None, False)
 
     def _translate_errors_here(
         self, run: Callable[..., Result], text: str, *arguments: Any
