@@ -3,8 +3,8 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from shutil import copyfile
 
@@ -281,19 +281,25 @@ def test_savepoints_of_sessions_work_in_a_group(checked: Callable[..., None]) ->
     checked(check)
 
 
+@contextmanager
+def another_writer(database: Database) -> Iterator[None]:
+    """Write as another process does, which has not committed yet."""
+    with closing(sqlite3.connect(str(database.url.database), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("COMMIT")
+
+
 def test_writer_waits_for_another_process(checked: Callable[..., None]) -> None:
     async def check(database: Database, _: Disk) -> None:
         assert await tasks(database) == []
-        other = sqlite3.connect(str(database.url.database), isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        task = asyncio.create_task(add(database, "A"))
-        await settle()
-        assert not task.done()
-        assert await tasks(database) == []  # nobody else waits for it
-        other.execute("COMMIT")
+        with another_writer(database):
+            task = asyncio.create_task(add(database, "A"))
+            await settle()
+            assert not task.done()
+            assert await tasks(database) == []  # nobody else waits for it
         await task
         assert await tasks(database) == ["A"]
-        other.close()
 
     checked(check)
 
@@ -301,14 +307,10 @@ def test_writer_waits_for_another_process(checked: Callable[..., None]) -> None:
 def test_wait_for_another_process_has_an_end(checked: Callable[..., None]) -> None:
     async def check(database: Database, _: Disk) -> None:
         assert await tasks(database) == []
-        other = sqlite3.connect(str(database.url.database), isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(TimeoutError):
+        with another_writer(database), pytest.raises(TimeoutError):
             await add(database, "A")
-        other.execute("COMMIT")
         await add(database, "B")
         assert await tasks(database) == ["B"]
-        other.close()
 
     checked(check, seconds=0.3)
 
@@ -345,6 +347,10 @@ def test_read_that_takes_long_goes_on_in_a_thread(
         for __ in range(30):  # more than there are connections
             assert len(await tasks(database)) == 300
         assert handed_over == [True] * 60  # in the second pool it goes on in a thread
+        snapshot = await database.to_read.acquire()  # as `read.snapshot()` keeps it
+        listing = database.statement(select(col(Todo.task)))
+        assert len(await snapshot.values(listing, {})) == 300
+        await database.to_read.release(snapshot)
         handed_over.clear()
         statement = database.statement(by_key(TodoOut))
         for __ in range(100):
@@ -354,7 +360,6 @@ def test_read_that_takes_long_goes_on_in_a_thread(
         async with UnitOfWork(database) as write:
             await write.insert(Todo(task="A"))
             own = await write.pooled_connection()
-            listing = database.statement(select(col(Todo.task)))
             assert len(await own.values(listing, {})) == 301, "of one's own transaction"
 
     checked(check)

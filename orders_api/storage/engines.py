@@ -71,35 +71,27 @@ class Database:
                 skip_autocommit_rollback=True,
             )
             self.writer = self._engine(pool_size=size, max_overflow=size)
-            self.to_read = ConnectionPool(
-                self.reader,
-                size,
-                self.timeout,
-                close_all_idle=self.close_idle,
-                shortcuts=self.shortcuts,
-            )
-            self.to_write = ConnectionPool(
-                self.writer,
-                # SQLite has one writer at a time: they queue here rather than poll a lock.
-                1 if self.is_sqlite else size,
-                self.timeout,
-                close_all_idle=self.close_idle,
-                shortcuts=self.shortcuts,
-            )
+            self.to_read = self._pool(self.reader, size)
+            # SQLite has one writer at a time: they queue here rather than poll a lock.
+            self.to_write = self._pool(self.writer, 1 if self.is_sqlite else size)
         self.to_search = self.to_read
         self.transactions = Transactions(self.to_write)
         if self.is_sqlite:
             event.listen(self.writer.sync_engine, "begin", begin_immediate)
         if self.is_sqlite and self.shortcuts and not self._anchor:
             # A few at once, so that others find connections and the processor.
-            self.to_search = ConnectionPool(
-                self.reader,
-                MOST_SEARCHES,
-                self.timeout,
-                close_all_idle=self.close_idle,
-                shortcuts=True,
-            )
+            self.to_search = self._pool(self.reader, MOST_SEARCHES)
             self.transactions = GroupedTransactions(self.to_write, self.timeout)
+
+    def _pool(self, engine: AsyncEngine, size: int) -> ConnectionPool:
+        """Make a pool; if a connection breaks, those that are idle in all pools are closed."""
+        return ConnectionPool(
+            engine,
+            size,
+            self.timeout,
+            close_all_idle=self.close_idle,
+            shortcuts=self.shortcuts,
+        )
 
     def _engine(self, **options: Any) -> AsyncEngine:
         if self.is_sqlite:
@@ -148,6 +140,7 @@ class Database:
             except TakesLongError:
                 takes_long = True
             finally:
+                connection.hands_over = False  # which who takes it for a snapshot does not know
                 # SQLAlchemy begins one, of which a database in autocommit knows nothing.
                 await pool.release(connection, roll_back=connection.connection.in_transaction())
 
