@@ -49,7 +49,8 @@ class Prize(Library, table=True):
 
 class Author(AuthorOut, Library, table=True):
     prizes: Mapped[list[Prize]] = Relationship(
-        sa_relationship_kwargs=RAISE | {"order_by": "Prize.prize_id"}
+        sa_relationship_kwargs=RAISE
+        | {"order_by": "(desc(func.length(Prize.name)), Prize.prize_id.desc().nulls_last())"}
     )
 
 

@@ -37,7 +37,7 @@ from tests.samples import Json, problem
 from tests.test_statements import check_sql, laid_out
 
 KEYS = [str(UUID(int=n)) for n in range(10)]
-ADA = {"name": "Ada", "authorId": KEYS[1], "prizes": ["Gold", "Silver"]}
+ADA = {"name": "Ada", "authorId": KEYS[1], "prizes": ["Silver", "Gold"]}
 BEA = {"name": "Bea", "authorId": KEYS[2], "prizes": []}
 POETRY, SEA = ({"name": n, "genreId": k} for n, k in (("Poetry", KEYS[3]), ("Sea", KEYS[4])))
 

@@ -18,22 +18,26 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
-    cast,
-    func,
     literal_column,
-    null,
     select,
     union_all,
 )
-from sqlalchemy.types import NullType
 from sqlmodel import SQLModel
 
-from orders_api.storage.relationships import columns_in, moved, steps_of
+from orders_api.storage.relationships import bare, columns_in, moved, order_of, replaced, steps_of
 from orders_api.storage.row_mapper import ResultProcessors, Row, RowFactory, RowMapper
 from orders_api.storage.schemas import refuse_recursion, table_of
-from orders_api.storage.selection import NestedList, key_of, lists_of, read_columns
+from orders_api.storage.selection import (
+    NestedList,
+    key_of,
+    labelled,
+    lists_of,
+    nothing,
+    read_columns,
+)
 
 Getter = Callable[[Any], Any]
+FIRST = 2  # where the columns begin in a row of a query with lists
 Query = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
 
 
@@ -42,30 +46,30 @@ class Projection:
     """How to read the objects of an Out class.
 
     With lists, each row is either an object or an item of a list. It has the number of the list
-    (0 for an object), its place in that list, the object's key, then the columns of an object and
-    those of each list. They are NULL but for the row's own and, in an item of a list within a list,
-    the keys of the items around it. An order with its totals is, on PostgreSQL:
+    (0 for an object), the object's key, then the columns of an object and those of each list, with
+    what that is ordered by. They are NULL but for the row's own and, in an item of a list within a
+    list, the keys of the items around it. An order with its totals is, on PostgreSQL:
 
-        WITH parents AS
-            (SELECT orders.order_id AS order_id, orders.date AS date, orders.coupon_id AS coupon_id,
-                orders.coupon_code AS coupon_code, orders.percent_off AS percent_off
+        WITH parents AS (SELECT orders.order_id AS order_id, orders.date AS date,
+            orders.coupon_id AS coupon_id, orders.coupon_code AS coupon_code,
+            orders.percent_off AS percent_off
             FROM orders WHERE orders.order_id = $1::UUID)
-        SELECT 0 AS list, 0 AS place, parents.order_id AS key,
+        SELECT 0 AS list, parents.order_id AS key,
             parents.order_id AS c0, parents.date AS c1, parents.coupon_id AS c2,
             parents.coupon_code AS c3, parents.percent_off AS c4,
-            CAST(NULL AS VARCHAR(3)) AS anon_1, CAST(NULL AS NUMERIC(12, 2)) AS anon__1,
-            CAST(NULL AS NUMERIC(12, 2)) AS anon__2, CAST(NULL AS NUMERIC(12, 2)) AS anon__3
+            CAST(NULL AS VARCHAR(3)) AS c5, CAST(NULL AS NUMERIC(12, 2)) AS c6,
+            CAST(NULL AS NUMERIC(12, 2)) AS c7, CAST(NULL AS NUMERIC(12, 2)) AS c8,
+            CAST(NULL AS VARCHAR(3)) AS c9
         FROM parents
-        UNION ALL SELECT 1, row_number() OVER (ORDER BY order_totals_1.currency) AS anon_2,
-            parents.order_id,
-            CAST(NULL AS UUID) AS anon_1, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS anon__4,
-            CAST(NULL AS UUID) AS anon__5, CAST(NULL AS VARCHAR) AS anon__6,
-            CAST(NULL AS INTEGER) AS anon__7,
+        UNION ALL SELECT 1, parents.order_id,
+            CAST(NULL AS UUID) AS anon_1, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS anon__1,
+            CAST(NULL AS UUID) AS anon__2, CAST(NULL AS VARCHAR) AS anon__3,
+            CAST(NULL AS INTEGER) AS anon__4,
             order_totals_1.currency, order_totals_1.subtotal, order_totals_1.discount,
-            order_totals_1.total
+            order_totals_1.total, order_totals_1.currency AS currency__1
         FROM parents JOIN order_totals AS order_totals_1
             ON parents.order_id = order_totals_1.order_id
-        ORDER BY list, place
+        ORDER BY list, c9
     """
 
     key: Any
@@ -99,10 +103,10 @@ class Projection:
             return found
 
         source, move = self._search(conditions)
-        labels = [f"c{i}" for i in range(len(self.columns))]
+        labels = [_label(place) for place in range(FIRST, FIRST + len(self.columns))]
         # Without conditions PostgreSQL goes along an index, and joins no more than the page.
         if not self.lists and (limit is None or not conditions or self.source is source):
-            query = select(*_labelled(self.columns, labels)).select_from(self.source)
+            query = select(*labelled(self.columns, labels)).select_from(self.source)
             query = query.where(*conditions).limit(limit)
             return query.order_by(*in_order(own.c[name] for name in order))
         # With them it may read all stores for a page of products. So it is made to join what is
@@ -112,45 +116,48 @@ class Projection:
         parents = found.cte("parents")
         columns, source, _ = read_columns(self.mapper.schema, parents, parents, 0)
         if not self.lists:
-            query = select(*_labelled(columns, labels)).select_from(source)
+            query = select(*labelled(columns, labels)).select_from(source)
             return query.order_by(*in_order(parents.c[name] for name in order))
         key = parents.c[self.key.key]
         parts = [
             select(
                 literal_column("0").label("list"),
-                literal_column("0").label("place"),
                 key.label("key"),
-                *_labelled(columns, labels),
-                *(_nothing(column) for one in self.lists for column in one.columns),
+                *labelled(columns, labels),
+                *(
+                    nothing(column).label(_label(place))
+                    for one in self.lists
+                    for place, column in enumerate(one.columns, one.start)
+                ),
             ).select_from(source)
         ]
         parts += [self._select_list(number, parents) for number in range(1, len(self.lists) + 1)]
         sorted_by = in_order(literal_column(labels[self.names.index(name)]) for name in order)
-        return union_all(*parts).order_by(
-            literal_column("list"), *sorted_by, literal_column("place")
-        )
+        for one in self.lists:
+            for place, term in enumerate(one.order, one.keys.stop):
+                sorted_by.append(replaced(term, bare(term), literal_column(_label(place))))
+        return union_all(*parts).order_by(literal_column("list"), *sorted_by)
 
     def _select_list(self, number: int, parents: FromClause) -> Select[*tuple[Any, ...]]:
         """Select the rows of a list of these parents."""
         own = self.lists[number - 1]
         columns: list[ColumnElement[Any]] = [
             parents.c[self.key.key],
-            *map(_nothing, self.columns),
-            *(_nothing(column) for one in self.lists for column in one.columns),
+            *map(nothing, self.columns),
+            *(nothing(column) for one in self.lists for column in one.columns),
         ]
 
         def put(start: int, values: Sequence[ColumnElement[Any]]) -> None:
-            columns[start - 2 : start - 2 + len(values)] = values  # two more come in front
+            columns[start - 1 : start - 1 + len(values)] = values  # the list's number is in front
 
         source = target = parents
-        order_by: list[ColumnElement[Any]] = []
+        tables: dict[FromClause, FromClause] = {}
         for depth, hop in enumerate(own.hops, 1):
             above = target
-            tables: dict[FromClause, FromClause] = {}
+            tables = {}
             for target, on in steps_of(hop.relationship, above):
                 source = source.join(target, on)
                 tables[target.element] = target  # type: ignore[attr-defined]  # an alias
-            order_by = [moved(c, tables) for c in hop.relationship.order_by or ()]
             for one in self.lists:
                 if one.hops == own.hops[:depth] and one.keys:
                     put(one.keys.start, key_of(target))
@@ -160,8 +167,8 @@ class Projection:
         else:
             values = [target.c[last.column]]
         put(own.start, values)
-        place = func.row_number().over(order_by=order_by)
-        return select(literal_column(str(number)), place, *columns).select_from(source)
+        put(own.keys.stop, [moved(bare(term), tables) for term in own.order])
+        return select(literal_column(str(number)), *columns).select_from(source)
 
     def _search(
         self, conditions: Iterable[ColumnElement[bool]]
@@ -213,7 +220,7 @@ class Projection:
         for row in rows:
             number = row[0]
             if number == 0:
-                found[row[2]] = factory(row)
+                found[row[1]] = factory(row)
                 continue
             holder, key_of_holder, list_of, key = self.places[number - 1]
             item = factories[number](row)
@@ -228,7 +235,7 @@ class Projection:
 
         An item is known by the keys of all that it is in: a tag may be in many products.
         """
-        keys: list[list[int]] = [[2]]
+        keys: list[list[int]] = [[1]]
         for one in self.lists:
             keys.append([*keys[one.holder], *one.keys])
         return [
@@ -242,12 +249,8 @@ class Projection:
         ]
 
 
-def _labelled(columns: Iterable[Any], labels: Iterable[str]) -> list[ColumnElement[Any]]:
-    return [column.label(label) for column, label in zip(columns, labels, strict=True)]
-
-
-def _nothing(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return null() if isinstance(column.type, NullType) else cast(null(), column.type)
+def _label(place: int) -> str:
+    return f"c{place - FIRST}"
 
 
 @cache
@@ -256,7 +259,7 @@ def projection_of(schema: type[SQLModel]) -> Projection:
     refuse_recursion(schema)
     table = table_of(schema).__table__
     found = lists_of(schema)
-    start = 3 if found else 0
+    start = FIRST if found else 0
     columns, source, mapper = read_columns(schema, table, table, start)
     names = tuple(name for name, place in mapper.members.items() if isinstance(place, int))
     start += len(columns)
@@ -270,8 +273,10 @@ def projection_of(schema: type[SQLModel]) -> Projection:
             items, items_mapper = [target.c[nested.column]], None
         keys = key_of(target) if any(other == number for other, _, _ in found) else []
         places = range(start + len(items), start + len(items) + len(keys))
-        lists.append(NestedList(holder, path, hops, (*items, *keys), items_mapper, start, places))
-        start = places.stop
+        order = order_of(nested.relationship)
+        own = (*items, *keys, *map(bare, order))
+        lists.append(NestedList(holder, path, hops, own, items_mapper, start, places, order))
+        start = places.stop + len(order)
     (key,) = table.primary_key
     return Projection(key, names, tuple(columns), source, mapper, tuple(lists))
 

@@ -3,7 +3,17 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import BindParameter, Column, ColumnElement, FromClause, SelectBase, and_
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Column,
+    ColumnElement,
+    FromClause,
+    SelectBase,
+    UnaryExpression,
+    and_,
+    func,
+)
 from sqlalchemy.orm import RelationshipProperty
 from sqlalchemy.sql.visitors import ExternallyTraversible, replacement_traverse
 
@@ -56,3 +66,22 @@ def moved(part: Any, tables: Mapping[FromClause, FromClause]) -> Any:
         return element if isinstance(element, BindParameter) else None
 
     return replacement_traverse(part, {}, replacement)
+
+
+def order_of(relationship: RelationshipProperty[Any]) -> tuple[ColumnElement[Any], ...]:
+    """Return what a list is ordered by: columns, or else a number, whose type is always known."""
+    terms = tuple(relationship.order_by or ())
+    if all(isinstance(bare(term), Column) for term in terms):
+        return terms
+    return (func.row_number(type_=BigInteger()).over(order_by=terms),)
+
+
+def bare(term: Any) -> Any:
+    """Return what is ordered by, without its `desc()` or `nulls_last()`."""
+    while isinstance(term, UnaryExpression) and term.modifier:
+        term = term.element
+    return term
+
+
+def replaced(term: Any, old: Any, new: Any) -> Any:
+    return replacement_traverse(term, {}, lambda element, **_: new if element is old else None)

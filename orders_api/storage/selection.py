@@ -1,10 +1,12 @@
 """What is selected for an Out class: its columns, those of its nested objects, and its lists."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause
+from sqlalchemy import ColumnElement, FromClause, cast, null
+from sqlalchemy.types import NullType
 from sqlmodel import SQLModel
 
 from orders_api.storage.relationships import moved, steps_of
@@ -34,6 +36,9 @@ class NestedList:
 
     keys: range
     """Where in a row the key of an item is, if there are lists in it."""
+
+    order: tuple[ColumnElement[Any], ...]
+    """What it is ordered by; the values of that come last in its columns."""
 
     def factory(self, processors: ResultProcessors) -> RowFactory:
         if self.mapper:
@@ -98,3 +103,11 @@ def read_columns(
             columns.append(key_of(target)[0])
         places[nested.name] = mapper
     return columns, source, RowMapper(schema, places)
+
+
+def labelled(columns: Iterable[Any], labels: Iterable[str]) -> list[ColumnElement[Any]]:
+    return [column.label(label) for column, label in zip(columns, labels, strict=True)]
+
+
+def nothing(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return null() if isinstance(column.type, NullType) else cast(null(), column.type)
