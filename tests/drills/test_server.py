@@ -18,7 +18,7 @@ from orders_api.settings import Settings
 from orders_api.storage.migrations import migrate
 from tests.conftest import Postgres
 from tests.drills.ledger import WHOLE, Ledger, Load, check
-from tests.live import COMMAND, free_port, wait_until_healthy
+from tests.live import COMMAND, free_port, running_server, wait_until_healthy
 
 pytestmark = pytest.mark.drill
 
@@ -93,6 +93,22 @@ def test_server_that_ends_under_load(
     assert set(ledger.statuses) == {200, 201}
     assert max(times) < 10
     check(ledger, rows(server, tmp_path))
+
+
+def test_processes_on_one_sqlite_file_write_in_turn(tmp_path: Path) -> None:
+    async def drill(address: str) -> Ledger:
+        async with Load(address) as load:
+            await load.acknowledged(300)
+        return load.ledger
+
+    url = f"sqlite:///{tmp_path}/orders.db"
+    with running_server(tmp_path, "--workers=2", DATABASE_URL=url) as address:
+        ledger = asyncio.run(drill(address))
+    ledger.report()
+    assert set(ledger.statuses) == {200, 201}
+    assert not ledger.unanswered
+    with closing(sqlite3.connect(tmp_path / "orders.db")) as connection:
+        check(ledger, connection.execute(WHOLE).fetchall())
 
 
 def test_sigterm_lets_running_requests_finish(server: Server) -> None:
