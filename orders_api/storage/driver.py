@@ -2,8 +2,8 @@
 
 The ordinary way is `Connection.execute` of SQLAlchemy. The shortcut has the database's driver run
 what SQLAlchemy compiled once. It is taken unless a setting turns it off, the driver's connection
-is not made for it, or somebody listens to SQLAlchemy's events who needs a cursor or a context.
-Who asks for a statement cannot tell one way from the other:
+is not made for it, or, when the connection is acquired, somebody listens to SQLAlchemy's events who
+needs a cursor or a context. Who asks for a statement cannot tell one way from the other:
 
 - The values, the rows and the errors are the same, and so is the transaction: both ways may be
   taken in one, in any order.
@@ -13,7 +13,6 @@ Who asks for a statement cannot tell one way from the other:
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -46,28 +45,31 @@ class PooledConnection:
         """Whether a read that takes long is left to another connection: TakesLongError."""
 
         self._shortcuts = shortcuts
+        self._takes_shortcut = False
         self.running = asyncio.Lock()
         """Held while a statement runs: several tasks may, but the transaction must not end then."""
+
+    def choose_way(self) -> None:
+        """Look for listeners who need the ordinary way, for as long as the connection is held."""
+        self._takes_shortcut = self._shortcuts and not has_other_listeners(
+            self.connection.engine, handle_error
+        )
 
     async def rows(
         self, statement: Statement, values: Values
     ) -> tuple[Iterable[Row], ResultProcessors]:
         """Run a statement that answers with rows; return them and how to process their values."""
-        async with self.running:
-            return await self._rows(statement, values)
-
-    async def _rows(
-        self, statement: Statement, values: Values
-    ) -> tuple[Iterable[Row], ResultProcessors]:
-        if not self._takes_shortcut():
-            return await greenlet_spawn(self._execute, statement, values), ()
+        if not self._takes_shortcut:
+            async with self.running:
+                return await greenlet_spawn(self._execute, statement, values), ()
         compiled = statement.compiled
         bind_values = compiled.bind_values(values)
         if self.short:
             rows = await self._read_or_write(compiled, bind_values)
             return rows, compiled.processors(compiled.unknown_types)
-        rows = await self._run(compiled.text, self.driver.fetch, compiled.encoded, bind_values)
-        return rows, compiled.processors(self.driver.column_types())
+        async with self.running:
+            rows = await self._run(compiled.text, self.driver.fetch, compiled.encoded, bind_values)
+            return rows, compiled.processors(self.driver.column_types())
 
     async def values(self, statement: Statement, values: Values) -> list[tuple[Any, ...]]:
         """Run a statement, and return its rows of values as Python's."""
@@ -85,7 +87,7 @@ class PooledConnection:
             await self._run_each(statement, rows)
 
     async def _run_each(self, statement: Statement, rows: Sequence[Values]) -> None:
-        if not self._takes_shortcut():
+        if not self._takes_shortcut:
             values = rows[0] if len(rows) == 1 else rows
             await greenlet_spawn(self.connection.execute, statement.executable, values)
             return
@@ -104,7 +106,7 @@ class PooledConnection:
 
     async def begin(self) -> None:
         """Begin a transaction; PostgreSQL does so with its first statement."""
-        if self.short and self._takes_shortcut():
+        if self.short and self._takes_shortcut:
             self._run_here(self.short.execute, "BEGIN IMMEDIATE")
         elif self.is_sqlite:
             await greenlet_spawn(self.connection.begin)
@@ -165,9 +167,6 @@ class PooledConnection:
 
     # --- The ordinary way -----------------------------------------------------------------
 
-    def _takes_shortcut(self) -> bool:
-        return self._shortcuts and not has_other_listeners(self.connection.engine, handle_error)
-
     def _execute(self, statement: Statement, values: Values) -> Iterable[Row]:
         return self.connection.execute(statement.executable, values).all()
 
@@ -178,13 +177,16 @@ class PooledConnection:
     ) -> Iterable[Row]:
         """Run a statement of SQLite's: here if it is short, and else in a thread."""
         text = compiled.text
-        if self.short and not compiled.searches:
+        if self.short and not compiled.searches and not self.running.locked():
             execute = self.short.read if compiled.reads else self.short.execute
-            with suppress(TakesLongError):
+            try:
                 return self._run_here(execute, text, bind_values)
+            except TakesLongError:
+                pass  # it is run again
         if self.hands_over:
             raise TakesLongError
-        return await self._run(text, self._fetch_in_thread, text, bind_values)
+        async with self.running:
+            return await self._run(text, self._fetch_in_thread, text, bind_values)
 
     async def _fetch_in_thread(self, text: str, bind_values: Sequence[Any]) -> Iterable[Row]:
         try:

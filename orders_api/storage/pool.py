@@ -65,16 +65,22 @@ class ConnectionPool:
         if self._idle and not self._turns.locked():
             await self._turns.acquire()  # at once: to set up a timeout takes longer
             self._held += 1
-            return self._idle.pop()
-        async with asyncio.timeout(self._timeout):
-            await self._turns.acquire()
-            try:
-                return await self._take()
-            except BaseException:
-                if not self._held:
-                    self._pass_on(None)  # or who was refused would wait for nobody's release
-                self._turns.release()
-                raise
+            connection = self._idle.pop()
+        else:
+            async with asyncio.timeout(self._timeout):
+                connection = await self._wait_and_take()
+        connection.choose_way()
+        return connection
+
+    async def _wait_and_take(self) -> PooledConnection:
+        await self._turns.acquire()
+        try:
+            return await self._take()
+        except BaseException:
+            if not self._held:
+                self._pass_on(None)  # or who was refused would wait for nobody's release
+            self._turns.release()
+            raise
 
     async def _take(self) -> PooledConnection:
         made_room = False
@@ -142,7 +148,8 @@ class ConnectionPool:
             if connection.connection.invalidated:
                 await self._close_all_idle()
             elif self._keep:
-                connection.connection.info[UNTRIED] = True
+                if not connection.is_sqlite:
+                    connection.connection.info[UNTRIED] = True
                 kept = connection
             else:
                 await greenlet_spawn(connection.connection.close)

@@ -88,8 +88,10 @@ class CompiledStatement:
         return self._processors[codes]
 
 
-# To make one takes longer than all else that is done for a value, and ids recur.
-_uuid_of_text = lru_cache(maxsize=10_000)(UUID)
+@lru_cache(maxsize=10_000)
+def _uuid_or_none(text: str | None) -> UUID | None:
+    """Return a UUID; to make one takes longer than all else that is done for a value."""
+    return None if text is None else UUID(text)
 
 
 def _processor(type_: Any, kind: str, dialect: Dialect, *code: Any) -> Processor | None:
@@ -98,7 +100,3 @@ def _processor(type_: Any, kind: str, dialect: Dialect, *code: Any) -> Processor
     make = getattr(type_.dialect_impl(dialect), f"{kind}_processor")
     processor: Processor | None = make(dialect, *code)
     return processor
-
-
-def _uuid_or_none(value: str | None) -> UUID | None:
-    return None if value is None else _uuid_of_text(value)
