@@ -115,8 +115,7 @@ class Route(APIRoute):
                     async for chunk in request.stream():
                         request.state.lines.write(chunk)
                     return await retry_on_conflict(run_in_transaction, request)
-            database = request.app.state.database
-            timeout = database.timeout
+            timeout = request.app.state.database.timeout
             if included.is_left_open or request.app.dependency_overrides:
                 # What is opened in a task must be closed in it, which is that of the request, as
                 # the response is sent first. It is not opened twice, so that nothing is repeated.
@@ -125,12 +124,7 @@ class Route(APIRoute):
             if included.is_stream:
                 async with asyncio.timeout(timeout):
                     return await retry_on_conflict(run_and_start, request)
-            if database.is_sqlite:  # whose statements end when they are cancelled
-                async with asyncio.timeout(timeout):
-                    response = await retry_on_conflict(run_in_transaction, request)
-            else:
-                work = retry_on_conflict(run_in_transaction, request)
-                response = await abandon_after(timeout, work)
+            response = await abandon_after(timeout, retry_on_conflict(run_in_transaction, request))
             return await _started(request, response)
 
         return wrapped
