@@ -23,6 +23,7 @@ from orders_api.problems import HEAD_TOO_LARGE, MALFORMED, Problem, ProblemType
 from orders_api.settings import Settings
 
 SLICE = 8192  # bytes given to the parser at once, so that an endless head is noticed early
+MOST_HELD = 65536  # bytes of responses that wait for the others of a turn of the event loop
 LINGER = 5  # seconds in which a client that is still sending may read the last response
 
 # A host's name or address and perhaps a port (RFC 3986); it may be empty.
@@ -247,7 +248,8 @@ class CoalescingTransport:
     def __init__(self, transport: asyncio.Transport, stop_reading: Callable[[], bool]) -> None:
         self._transport = transport
         self._stop_reading = stop_reading
-        self._held = b""
+        self._held: list[bytes] = []
+        self._size = 0
         self._lingering: asyncio.TimerHandle | None = None
         self.is_read = False
         """Whether the client has shut its side down."""
@@ -256,18 +258,19 @@ class CoalescingTransport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        if self._held:
-            held, self._held = self._held, b""
-            if not self.is_closing():
-                self._transport.writelines((held, data))
-        elif data:
-            self._held = data
+        if not data:
+            return
+        if not self._held:
             asyncio.get_running_loop().call_soon(self.flush)
+        self._held.append(data)
+        self._size += len(data)
+        if self._size > MOST_HELD:
+            self.flush()
 
     def flush(self) -> None:
-        held, self._held = self._held, b""
+        held, self._held, self._size = self._held, [], 0
         if held and not self._transport.is_closing():
-            self._transport.write(held)
+            self._transport.writelines(held)
 
     def is_closing(self) -> bool:
         return self._lingering is not None or self._transport.is_closing()
