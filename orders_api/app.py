@@ -19,8 +19,8 @@ from orders_api.settings import Settings
 from orders_api.storage.engines import Database
 from orders_api.storage.observers import observe_statements
 from orders_api.web.error_handlers import add_error_handlers
-from orders_api.web.middleware import RequestContext
-from orders_api.web.openapi import complete_document
+from orders_api.web.middleware import CrossOrigin, LastResort, RequestContext
+from orders_api.web.openapi import HEADERS, complete_document
 from orders_api.web.passwords import hashing_slots
 from orders_api.web.route_table import RouteTable
 from orders_api.web.schema_checks import check_schemas
@@ -83,12 +83,22 @@ def create_app(settings: Settings) -> FastAPI:
     add_error_handlers(app)
     if settings.shortcuts:
         app.router.routes.insert(0, RouteTable(app))
+    # The last one added is the outermost.
     app.add_middleware(
-        RequestContext,
+        LastResort,
         max_body_bytes=settings.max_body_bytes,
         limits={f"{prefix}/products/import": settings.max_import_bytes},
         exception_handlers=app.exception_handlers,
     )
+    if settings.cors_origins:
+        app.add_middleware(
+            CrossOrigin,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=list(HEADERS),
+        )
+    app.add_middleware(RequestContext)
     complete_document(app)
     return app
 

@@ -50,6 +50,25 @@ def parse_api_prefix(value: str) -> str:
     return prefix
 
 
+ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
+
+def parse_origins(value: Any) -> Any:
+    """Return origins as browsers send them: in lower case, without the port that is the scheme's.
+
+    What is no text is taken as it is.
+    """
+    if not isinstance(value, str):
+        return value
+    origins = [origin.strip().lower() for origin in value.split(",")] if value else []
+    if origins != ["*"] and not all(map(ORIGIN.fullmatch, origins)):
+        raise ValueError(
+            "must be origins such as http://localhost:5173, with commas between them and no slash"
+            " at the end, or * alone"
+        )
+    return [one.removesuffix(":443" if one.startswith("https:") else ":80") for one in origins]
+
+
 class SettingsError(SystemExit):
     """Ends the program with one sentence that names the variable that is wrong."""
 
@@ -100,6 +119,11 @@ class Settings(BaseSettings):
 
     trust_local: bool = True
     """Whether requests from the machine itself need no sign-in."""
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_origins)] = Field(
+        default="", validate_default=True
+    )
+    """Where the pages come from that may read answers; none but the server's own by default."""
 
     max_head_bytes: Annotated[int, Field(ge=1024, le=2**20)] = 32 * 1024
     """Of the request line and the headers together; counted by the server of `orders-api serve`."""

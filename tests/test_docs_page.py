@@ -6,15 +6,20 @@ What they do does not depend on the database, so it is SQLite.
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from tests.browser import CHROMIUM, Tab, new_tab, running_browser
-from tests.live import COMMAND, running_server
+from tests.conftest import ROOT
+from tests.live import COMMAND, create_user, running_server
 from tests.samples import STORE
+from tests.sessions import blocks
 
 pytestmark = [
     pytest.mark.slow,
@@ -97,6 +102,75 @@ def test_documentation_is_dark_where_the_browser_is(tab: Tab, tmp_path: Path) ->
                 assert tab.text(SIGNS["/docs"])
             tab.wait_for(f"{shown} == {json.dumps(background)}")
     assert tab.errors == []
+
+
+@contextmanager
+def other_origin() -> Iterator[str]:
+    """Serve an empty page from a port of its own."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response_only(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(b'<link rel="icon" href="data:,"><p>a frontend</p>')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+ORDERS = """
+const statuses = [];
+async function made(path, body) {
+  const response = await send("POST", path, body);
+  statuses.push(response.status);
+  return response.headers.get("Location");
+}
+const storeId = (await made("/stores", STORE)).split("/").pop();
+const product = await made("/products", { storeId, name: "Atlas", price: 20 });
+const items = [{ productId: product.split("/").pop(), quantity: 2 }];
+for (const n of [1, 2]) await made("/orders", { items });
+const page = await fetch(`${api}/orders?limit=1`, {
+  headers: { Authorization: `Bearer ${access_token}` },
+});
+const [next] = page.headers.get("Link").match(/(?<=<)[^>]+/);
+const problem = await (await fetch(`${api}/orders`)).json();
+const changed = await send("PATCH", todo, { complete: false }, state);
+return [(await page.json()).length, next, statuses, problem.status, changed.status];
+"""
+
+
+def test_page_of_another_origin_orders_and_pages_and_changes_with_a_token(
+    tab: Tab, tmp_path: Path
+) -> None:
+    (example,) = blocks("js", (ROOT / "docs" / "frontend.md").read_text("utf-8"))
+    create_user(tmp_path, {})
+    with other_origin() as page, running_server(tmp_path, CORS_ORIGINS=page) as server:
+        tab.open(page)
+        tab.text("p")
+        script = f"const STORE = {json.dumps(STORE)};{example}{ORDERS}"
+        script = script.replace("http://localhost:8000", server)
+        length, following, statuses, *refused = tab.run(f"(async () => {{{script}}})()")
+        assert (length, statuses, refused) == (1, [201] * 4, [401, 412])
+        assert following.startswith(f"{server}/orders?limit=1&after=")
+        (todo,) = httpx2.get(f"{server}/todos").json()
+        assert todo["complete"] is True
+
+
+def test_page_of_an_origin_that_is_not_named_reads_nothing(tab: Tab, tmp_path: Path) -> None:
+    with other_origin() as page, running_server(tmp_path) as server:
+        tab.open(page)
+        tab.text("p")
+        assert tab.run(f"fetch('{server}/stores').then(() => 'read', () => 'kept')") == "kept"
 
 
 def test_user_signs_in_with_the_authorize_button(tab: Tab, tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ def test_every_block_that_is_no_session_has_a_test() -> None:
         "README.md": ["sh", "sh", "text"],
         "docs/deploy.md": ["nginx"],  # in test_proxy.py
         "docs/design.md": ["mermaid"],
+        "docs/frontend.md": ["sh", "js"],  # in test_docs_page.py
         # json in test_logs.py, python in test_instrumentation.py
         "docs/operations.md": ["json", "sh", "python", "sh", "sh"],
         "docs/out-classes.md": ["python", "python"],  # in test_examples.py
@@ -120,7 +121,7 @@ def test_sessions_print_what_the_page_shows(
     name: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """A page goes on where the README's session ends, unless it serves with other settings."""
-    settings = dict(re.findall(r"^(\w+)=(\w+) orders-api serve$", DOCS[name], re.MULTILINE))
+    settings = dict(re.findall(r"^(\w+)=(\S+) orders-api serve$", DOCS[name], re.MULTILINE))
     text = DOCS[name] if settings else README + DOCS[name]
     with running_server(tmp_path, **environment, **settings) as address:
         check_session(text, address, tmp_path, environment)

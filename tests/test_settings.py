@@ -51,6 +51,10 @@ DATABASE_URL_IS_WRONG = (
     "DATABASE_URL is wrong: it must look like"
     " postgresql://user:password@host/database or sqlite:///orders.db."
 )
+CORS_ORIGINS_IS_WRONG = (
+    "CORS_ORIGINS is wrong: it must be origins such as http://localhost:5173,"
+    " with commas between them and no slash at the end, or * alone."
+)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +79,23 @@ DATABASE_URL_IS_WRONG = (
         ),
         ("API_PREFIX", "v1", "API_PREFIX is wrong: it must look like /v1."),
         ("API_PREFIX", "/v1?", "API_PREFIX is wrong: it must look like /v1."),
+        *(
+            ("CORS_ORIGINS", value, CORS_ORIGINS_IS_WRONG)
+            for value in (
+                "localhost:5173",
+                "http://localhost:5173/",
+                "http://localhost:5173/app",
+                "http://localhost:x",
+                "http://a b",
+                "http://u:s3cret@h",
+                "ftp://localhost",
+                "http://*.example",
+                "null",
+                "*, http://localhost:5173",
+                "http://localhost:5173,",
+                ",",
+            )
+        ),
         (
             "LOG_LEVEL",
             "loud",
@@ -105,6 +126,27 @@ def test_wrong_value_ends_the_start_with_one_sentence(
         Settings()
     assert refused.value.code == STARTUP_FAILURE
     assert capsys.readouterr() == ("", f"{sentence}\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("", ()),
+        ("*", ("*",)),
+        ("http://localhost:5173", ("http://localhost:5173",)),
+        ("HTTP://Localhost:5173 , https://[::1]:8", ("http://localhost:5173", "https://[::1]:8")),
+        # As browsers write them.
+        (
+            "http://a.example:80,https://a.example:443,https://a.example:80",
+            ("http://a.example", "https://a.example", "https://a.example:80"),
+        ),
+    ],
+)
+def test_origins_are_a_list(
+    monkeypatch: pytest.MonkeyPatch, value: str, origins: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", value)
+    assert Settings().cors_origins == origins
 
 
 @pytest.mark.slow

@@ -219,7 +219,7 @@ class HttpProtocol(HttpToolsProtocol):
     def refuse(self, kind: ProblemType, detail: str) -> None:
         """Answer the message under way with a problem, once earlier ones are answered; then close.
 
-        RequestContext raises the problem, in place of handing out the (rest of the) body.
+        LastResort raises the problem, in place of handing out the (rest of the) body.
         """
         self.ignores_input = True
         if not self.is_in_body:
