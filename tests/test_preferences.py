@@ -7,12 +7,14 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlmodel import SQLModel
 
-from tests.conftest import database_of
+from tests.conftest import Statements, database_of
 from tests.resources import OPERATIONS, Resource, each_resource
 from tests.samples import (
     STORE,
     Json,
+    create,
     new_coupon,
+    new_order,
     new_product,
     new_store,
     new_user,
@@ -22,6 +24,14 @@ from tests.samples import (
 
 TRY = {"prefer": "tx=rollback"}
 MINIMAL = {"prefer": "return=minimal"}
+COUNT = {"prefer": "count=exact"}
+
+LISTS = [
+    name.removeprefix("GET ")
+    for name, operation in OPERATIONS.items()
+    if "after" in {parameter["name"] for parameter in operation.get("parameters", ())}
+]
+each_list = pytest.mark.parametrize("path", LISTS)
 
 
 async def rows(client: TestClient) -> dict[str, list[Any]]:
@@ -217,6 +227,78 @@ def test_prefer_minimal_leaves_an_error_as_it_is(client: TestClient) -> None:
     problem(client.post("/stores", json={}, headers=MINIMAL), 422, "invalid")
 
 
+# --- count=exact ---------------------------------------------------------------------------
+
+
+@each_list
+def test_prefer_count_answers_how_many_there_are_beside_the_page(
+    client: TestClient, path: str
+) -> None:
+    path = path.format(storeId=new_store(client)["storeId"])
+    answer = client.get(path, headers=COUNT)
+    assert answer.headers["x-total-count"] == str(len(answer.json()))
+    assert answer.headers["preference-applied"] == "count=exact"
+
+
+def test_prefer_count_counts_all_pages_and_what_filters_leave(client: TestClient) -> None:
+    store, other = new_store(client), new_store(client, city="Porto")
+    products = [new_product(client, store, name=f"Atlas {n}", price=n) for n in range(5)]
+    new_product(client, other, name="Chart", description="no atlas")
+    for product in products[:3]:
+        new_order(client, (product, 1), (products[0], 1))
+    counts = {
+        "/products": 6,
+        "/products?limit=2": 6,
+        "/products?q=ATLAS": 6,
+        "/products?q=tlas 3": 1,
+        "/products?q=%25": 0,
+        "/products?minPrice=1&maxPrice=3&sort=-price&limit=1": 3,
+        f"/products?storeId={store['storeId']}&q=atlas": 5,
+        f"/stores/{store['storeId']}/products?limit=1": 5,
+        "/stores?city=Porto": 1,
+        "/stores?q=corner": 2,
+        "/orders?limit=1": 3,
+        f"/orders?productId={products[0]['productId']}&limit=1": 3,
+        f"/orders?productId={products[1]['productId']}": 1,
+        f"/orders?productId={products[3]['productId']}": 0,
+    }
+    for path, count in counts.items():
+        for method in ("GET", "HEAD"):
+            answer = client.request(method, path, headers=COUNT)
+            assert answer.headers["x-total-count"] == str(count), path
+    first = client.get("/products?q=atlas&limit=4", headers=COUNT)
+    second = client.get(first.links["next"]["url"], headers=COUNT)
+    assert len(second.json()) == 2
+    assert first.headers["x-total-count"] == second.headers["x-total-count"] == "6"
+
+
+def test_nothing_is_counted_unless_asked(client: TestClient, statements: Statements) -> None:
+    for headers in ({}, {"prefer": "count=none"}, {"prefer": "count=estimated"}, TRY):
+        answer = client.get("/stores", headers=headers)
+        assert {"x-total-count", "preference-applied"} & answer.headers.keys() == set()
+    assert (len(statements), "count(" in str(statements.texts)) == (4, False)
+    client.get("/stores", headers=COUNT)
+    assert (len(statements), "count(" in str(statements.texts)) == (6, True)
+    wrong = client.get("/stores?after=x", headers=COUNT)
+    problem(wrong, 422, "invalid")
+    assert len(statements) == 6
+    assert "preference-applied" not in wrong.headers
+
+
+def test_count_is_that_of_the_lists_own_conditions_when_objects_come_and_go(
+    client: TestClient,
+) -> None:
+    for count in (1, 2, 3):
+        todo = create(client, "/todos", {"task": "a", "complete": count == 2})
+        assert client.get("/todos", headers=COUNT).headers["x-total-count"] == str(count)
+    client.delete(f"/todos/{todo['todoId']}")
+    counted = {
+        query: client.get(f"/todos{query}", headers=COUNT).headers["x-total-count"]
+        for query in ("", "?complete=true", "?complete=false")
+    }
+    assert counted == {"": "2", "?complete=true": "1", "?complete=false": "1"}
+
+
 # --- The header ----------------------------------------------------------------------------
 
 
@@ -275,6 +357,8 @@ def test_preferences_are_documented_where_they_are_applied() -> None:
         for name, operation in OPERATIONS.items()
     }
     writes = {name for name in documented if not name.startswith("GET")} - {"POST /token"}
+    counted = {f"GET {path}" for path in LISTS}
+    assert {name for name, text in documented.items() if "`count=exact`" in text} == counted
     assert {name for name, text in documented.items() if "`tx=rollback`" in text} == writes
     without_body = {"POST /products/import"} | {n for n in writes if n.startswith("DELETE")}
     assert {n for n, text in documented.items() if "`return=minimal`" in text} == (
@@ -282,7 +366,8 @@ def test_preferences_are_documented_where_they_are_applied() -> None:
     )
     for name, operation in OPERATIONS.items():
         for status, response in operation["responses"].items():
-            applied = name in writes and status < "300"
+            applied = name in writes | counted and status < "300"
             assert ("Preference-Applied" in response["headers"]) == applied
+            assert ("X-Total-Count" in response["headers"]) == (applied and name in counted)
         if name.startswith(("PATCH", "PUT")):
             assert "ETag" in operation["responses"]["204"]["headers"]

@@ -4,6 +4,7 @@ import asyncio
 import math
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -160,14 +161,30 @@ class Database:
         self, schema: type[SQLModel], keyset: Keyset, conditions: Sequence[ColumnElement[bool]]
     ) -> tuple[Statement, dict[str, Any]]:
         """Return the query of a page, and the values of its conditions."""
+        make = partial(_page, schema, keyset)
+        return self._with_values(("page", schema, keyset.sort), make, conditions)
+
+    def count(
+        self, schema: type[SQLModel], conditions: Sequence[ColumnElement[bool]]
+    ) -> tuple[Statement, dict[str, Any]]:
+        """Return the query of how many there are on all pages, and the values of its conditions."""
+        return self._with_values(("count", schema), projection_of(schema).count, conditions)
+
+    def _with_values(
+        self,
+        kind: tuple[Any, ...],
+        make: Callable[..., Query],
+        conditions: Sequence[ColumnElement[bool]],
+    ) -> tuple[Statement, dict[str, Any]]:
+        """Return a query with these conditions, which is kept for other values."""
         if not self.shortcuts:
-            return Statement(_page(schema, keyset, conditions), self.dialect), {}
+            return Statement(make(*conditions), self.dialect), {}
         # Conditions of the same form have equal keys, whatever the values are.
         keys = [condition._generate_cache_key() for condition in conditions]
-        form = (schema, keyset.sort, *(key and key.key for key in keys))
+        form = (*kind, *(key and key.key for key in keys))
         binds = [bind for key in keys if key for bind in key.bindparams]
         if form not in self._listings or None in form:
-            statement = Statement(_page(schema, keyset, conditions), self.dialect)
+            statement = Statement(make(*conditions), self.dialect)
             names = [statement.compiled.bind_names[bind] for bind in binds]
             self._listings[form] = statement, names
         statement, names = self._listings[form]
@@ -190,9 +207,7 @@ class Database:
             self._anchor.close()
 
 
-def _page(
-    schema: type[SQLModel], keyset: Keyset, conditions: Sequence[ColumnElement[bool]]
-) -> Query:
+def _page(schema: type[SQLModel], keyset: Keyset, *conditions: ColumnElement[bool]) -> Query:
     return projection_of(schema).select(
         *conditions,
         order=[column.key for column in keyset.columns],

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    func,
     literal_column,
     select,
     union_all,
@@ -91,14 +92,12 @@ class Projection:
 
         A condition may be on the table of a list, if it leaves one row of that for each object.
         """
-
         own = self.key.table
 
         def in_order(columns: Iterable[Any]) -> list[ColumnElement[Any]]:
             found = [column.desc() if descending else column.asc() for column in columns]
-            for place, name in enumerate(order):
+            for place, (name, by) in enumerate(zip(order, found, strict=True)):
                 if own.c[name].nullable:  # SQLite has NULLs first, if it is not told otherwise
-                    by = found[place]
                     found[place] = by.nulls_first() if descending else by.nulls_last()
             return found
 
@@ -118,11 +117,10 @@ class Projection:
         if not self.lists:
             query = select(*labelled(columns, labels)).select_from(source)
             return query.order_by(*in_order(parents.c[name] for name in order))
-        key = parents.c[self.key.key]
         parts = [
             select(
                 literal_column("0").label("list"),
-                key.label("key"),
+                parents.c[self.key.key].label("key"),
                 *labelled(columns, labels),
                 *(
                     nothing(column).label(_label(place))
@@ -137,6 +135,11 @@ class Projection:
             for place, term in enumerate(one.order, one.keys.stop):
                 sorted_by.append(replaced(term, bare(term), literal_column(_label(place))))
         return union_all(*parts).order_by(literal_column("list"), *sorted_by)
+
+    def count(self, *conditions: ColumnElement[bool]) -> Select[int]:
+        """Count the objects that `select` finds under these conditions."""
+        source, move = self._search(conditions)
+        return select(func.count()).select_from(source).where(*map(move, conditions))
 
     def _select_list(self, number: int, parents: FromClause) -> Select[*tuple[Any, ...]]:
         """Select the rows of a list of these parents."""

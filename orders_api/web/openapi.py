@@ -9,7 +9,7 @@ from sqlalchemy import Table
 
 from orders_api.problems import INVALID, MEDIA_TYPE, Problem, ProblemOut
 from orders_api.web.line_bodies import MEDIA_TYPES
-from orders_api.web.prefer import MINIMAL, ROLLBACK
+from orders_api.web.prefer import COUNT, MINIMAL, ROLLBACK
 from orders_api.web.problem_responses import (
     Routes,
     document_problems,
@@ -40,6 +40,10 @@ HEADERS: dict[str, Object] = {
     "Link": {
         "description": 'The whole URL of the next page, if more follow, as `<…>; rel="next"`.',
         "schema": {"type": "string"},
+    },
+    "X-Total-Count": {
+        "description": f"How many objects all pages have, if `{COUNT}` was preferred.",
+        "schema": {"type": "integer", "minimum": 0},
     },
     "Preference-Applied": {
         "description": "Those of the preferences in `Prefer` that the answer goes by.",
@@ -106,6 +110,7 @@ def _prefer(*words: str) -> Object:
 
 ROLLS_BACK = f"`{ROLLBACK}`: do it for an answer as always, and keep nothing of it."
 PREFER = _prefer(ROLLS_BACK)
+PREFER_COUNT = _prefer(f"`{COUNT}`: count what the filters leave, for the `X-Total-Count` header.")
 PREFER_MINIMAL = _prefer(ROLLS_BACK, f"`{MINIMAL}`: answer without a body.")
 
 
@@ -220,6 +225,8 @@ def _request_headers(method: str, operation: Object, route: Route) -> Iterator[O
         yield IDEMPOTENCY_KEY
     if route.is_item:
         yield IF_NONE_MATCH if method == "get" else IF_MATCH
+    if any(parameter["name"] == "after" for parameter in operation.get("parameters", ())):
+        yield PREFER_COUNT
     if method != "get" and not route.public:
         yield PREFER_MINIMAL if creates or method in {"patch", "put"} else PREFER
 
@@ -228,8 +235,10 @@ def _response_headers(
     status: str, response: Object, route: Route | None, parameters: list[Object]
 ) -> Iterator[str]:
     yield "X-Request-ID"
-    if status < "300" and (PREFER in parameters or PREFER_MINIMAL in parameters):
+    if status < "300" and any(parameter["name"] == "Prefer" for parameter in parameters):
         yield "Preference-Applied"
+    if status < "300" and PREFER_COUNT in parameters:
+        yield "X-Total-Count"
     match status, response:
         case "201", _ if route:
             yield from ("Location", "ETag", "Idempotent-Replayed")

@@ -1,4 +1,7 @@
-"""What a client would rather have (RFC 7240): `Prefer: tx=rollback` and `return=minimal`."""
+"""What a client would rather have (RFC 7240).
+
+`Prefer: tx=rollback` and `return=minimal` are for requests that write, `count=exact` for lists.
+"""
 
 from collections.abc import Collection
 from urllib.request import parse_http_list
@@ -9,6 +12,7 @@ from orders_api.web.etags import leave_out_body
 
 ROLLBACK = "tx=rollback"
 MINIMAL = "return=minimal"
+COUNT = "count=exact"
 
 
 def preferred(request: Request, known: Collection[str]) -> list[str]:

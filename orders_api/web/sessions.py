@@ -24,6 +24,7 @@ from orders_api.storage.statements import Statement, Values
 from orders_api.storage.unit_of_work import AfterBegin, UnitOfWork
 from orders_api.web.etags import check_if_match, etag
 from orders_api.web.pagination import Page, beyond, next_link
+from orders_api.web.prefer import COUNT, preferred
 
 Schema = TypeVar("Schema", bound=SQLModel)
 Row = TypeVar("Row", bound=SQLModel)
@@ -96,22 +97,31 @@ class Reader:
     ) -> list[Schema]:
         """Read one page of a list, oldest first unless sorted; a Link header names the next.
 
-        `conditions` are those beside the page's own.
+        `conditions` are those beside the page's own. All that they leave are counted if asked for.
         """
         keyset = Keyset.of(table_of(schema), page.sort_order)
+        after = () if page.after is None else (beyond(keyset, page.after),)
         conditions = (*conditions, *page.conditions())
-        if page.after is not None:
-            conditions += (beyond(keyset, page.after),)
         for texts, value in page.searches():
             search = partial(candidates, self.database, texts=texts, value=value)
             conditions += (*await self._run(search),)
-        statement, values = self.database.listing(schema, keyset, conditions)
+        if "prefer" in self.request.headers and preferred(self.request, [COUNT]):
+            await self._count(schema, conditions)
+        statement, values = self.database.listing(schema, keyset, (*conditions, *after))
         objects = await self._read(schema, statement, values | {"limit": page.limit + 1})
         if len(objects) > page.limit:
             objects = objects[: page.limit]
             link = next_link(self.request, keyset.cursor_of(objects[-1]))
             self.request.state.headers["Link"] = link
         return objects
+
+    async def _count(
+        self, schema: type[Schema], conditions: tuple[ColumnElement[bool], ...]
+    ) -> None:
+        """Say in a header how many objects all pages have."""
+        statement, values = self.database.count(schema, conditions)
+        ((total,),) = await self._run(lambda connection: connection.values(statement, values))
+        self.request.state.headers |= {"X-Total-Count": str(total), "Preference-Applied": COUNT}
 
     async def _read(
         self, schema: type[Schema], statement: Statement, values: Values
