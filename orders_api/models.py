@@ -23,9 +23,10 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     event,
+    inspect,
     text,
 )
-from sqlalchemy.orm import Mapped, declared_attr
+from sqlalchemy.orm import ColumnProperty, Mapped, declared_attr
 from sqlmodel import Field, Relationship, SQLModel
 from uuid_utils.compat import uuid7
 
@@ -143,6 +144,33 @@ class Out(Model):
     model_config = {"extra": "ignore", "json_schema_serialization_defaults_required": True}
 
 
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Timestamps(Model):
+    """When a row was created and last changed: set by what writes it, and never by a client."""
+
+    created_at: UtcDatetime = Field(default_factory=now, description="When it was created, in UTC.")
+    updated_at: UtcDatetime = Field(
+        default_factory=now,
+        description="When it was last changed, in UTC.",
+        sa_column_kwargs={"onupdate": now},
+    )
+
+
+@event.listens_for(Timestamps, "attribute_instrument", propagate=True)
+def _note_changes(_: type, name: str, attribute: Any) -> None:
+    """Set `updated_at` with the first change of a row, as it is answered before it is written."""
+    if name == "updated_at" or not isinstance(attribute.property, ColumnProperty):
+        return
+
+    @event.listens_for(attribute, "set")
+    def note(row: Timestamps, value: Any, old: Any, _: Any) -> None:
+        if value != old and inspect(row).persistent:
+            row.updated_at = now()
+
+
 class Versioned(Model):
     """Makes a change of a row fail that another transaction has changed since it was read."""
 
@@ -182,7 +210,7 @@ class StoreUpdate(Partial, StoreIn):
     pass
 
 
-class StoreOut(StoreIn, Out):
+class StoreOut(Timestamps, StoreIn, Out):
     store_id: Key
 
 
@@ -192,6 +220,7 @@ class Store(StoreOut, Versioned, table=True):
         Index(None, "country", "store_id"),
         Index(None, "city", "store_id"),
         Index(None, "currency", "store_id"),
+        Index(None, "updated_at", "store_id"),
     )
 
 
@@ -219,7 +248,7 @@ class ProductIn(ProductFields):
     )
 
 
-class ProductOut(ProductIn, Out):
+class ProductOut(Timestamps, ProductIn, Out):
     product_id: Key
 
 
@@ -236,6 +265,7 @@ class Product(ProductOut, Versioned, table=True):
         Index(None, "store_id", "price", "product_id"),
         Index(None, "name", "product_id"),
         Index(None, "price", "product_id"),
+        Index(None, "updated_at", "product_id"),
     )
 
     store: Mapped[Store] = Relationship(sa_relationship_kwargs={"lazy": "raise_on_sql"})
@@ -262,7 +292,7 @@ class CouponUpdate(Partial, CouponIn):
     pass
 
 
-class CouponOut(CouponIn, Out):
+class CouponOut(Timestamps, CouponIn, Out):
     coupon_id: Key
     remaining_count: WholeNumber = Field(description="How many orders may still use it.")
 
@@ -271,6 +301,7 @@ class Coupon(CouponOut, Versioned, table=True):
     __tablename__ = "coupons"
     __table_args__ = (
         UniqueConstraint("code"),
+        Index(None, "updated_at", "coupon_id"),
         CheckConstraint("remaining_count >= 0", name="remaining_count_not_negative"),
         CheckConstraint("remaining_count <= init_count", name="remaining_count_in_bounds"),
         CheckConstraint("percent_off BETWEEN 0 AND 100", name="percent_off_in_bounds"),
@@ -386,9 +417,7 @@ class OrderItem(OrderLine, table=True):
 
 class OrderFields(Out):
     order_id: Key
-    date: UtcDatetime = Field(
-        default_factory=lambda: datetime.now(UTC), description="When it was placed, in UTC."
-    )
+    date: UtcDatetime = Field(default_factory=now, description="When it was placed, in UTC.")
     coupon_id: UUID | None = Field(
         default=None, foreign_key="coupons.coupon_id", index=True, exclude=True
     )
@@ -505,13 +534,16 @@ class UserUpdate(Partial, UserIn):
     pass
 
 
-class UserOut(UserFields, Out):
+class UserOut(Timestamps, UserFields, Out):
     user_id: Key
 
 
 class User(UserOut, Versioned, table=True):
     __tablename__ = "users"
-    __table_args__ = (UniqueConstraint("login", name="uq_users_username"),)
+    __table_args__ = (
+        UniqueConstraint("login", name="uq_users_username"),
+        Index(None, "updated_at", "user_id"),
+    )
 
     login: str
     """The username without differences of case; databases would differ in what that means."""
@@ -579,10 +611,14 @@ class TodoUpdate(Partial, TodoIn):
     pass
 
 
-class TodoOut(TodoIn, Out):
+class TodoOut(Timestamps, TodoIn, Out):
     todo_id: int = Field(default=None, primary_key=True, ge=1, le=MAX_INTEGER)
 
 
 class Todo(TodoOut, Versioned, table=True):
     __tablename__ = "todos"
-    __table_args__ = (Index(None, "complete", "todo_id"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        Index(None, "complete", "todo_id"),
+        Index(None, "updated_at", "todo_id"),
+        {"sqlite_autoincrement": True},
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.live import COMMAND
 
-DATES = re.compile(r"(?<=date: ).+|(?<=\"date\":)\s?\"[^\"]+\"")
+DATES = re.compile(r"(?<=date: ).+|((?<=\"date\":)|(?<=(?:created|updated)At\":))\s?\"[^\"]+\"")
 MADE_BY_SERVER = re.compile(
     r"(?<![\w-])(?:"
     r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # the id of an object

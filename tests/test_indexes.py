@@ -20,7 +20,7 @@ from pydantic.alias_generators import to_camel
 from sqlmodel import SQLModel, insert
 
 from orders_api.models import Coupon, Order, OrderItem, OrderTotal, Product, Store, Todo, User
-from orders_api.routes import coupons, orders, products, stores, todos
+from orders_api.routes import coupons, orders, products, stores, todos, users
 from orders_api.storage.engines import Database
 from orders_api.storage.postgresql import PostgresConnection
 from orders_api.web import Page
@@ -61,6 +61,12 @@ LISTS = [
     "/orders",
     "/orders?sort=date",
     "/orders?sort=-date",
+    *(
+        f"/{name}?updatedSince={time}"
+        for name in ("stores", "products", "coupons", "users", "todos")
+        for time in ("2026-01-01T00:00:00Z", "2026-01-02T16:00:00Z")
+    ),
+    "/products?updatedSince=2026-01-02T16:00:00Z&minPrice=2000",
     "/orders?since=2026-01-02T16:00:00Z",
     "/orders?since=2026-01-02T16:00:00Z&until=2026-01-03T01:00:00Z",
     "/orders?until=2026-01-02T00:00:00Z&sort=-date",
@@ -101,10 +107,12 @@ def rows() -> dict[type[SQLModel], list[dict[str, Any]]]:
     total = {"currency": "EUR", "subtotal": Decimal(1), "discount": Decimal(0), "total": Decimal(1)}
     start = datetime(2026, 1, 1, tzinfo=UTC)
     minute = timedelta(minutes=1)
+    times = [{"updated_at": start + n * minute} for n in range(ROWS)]
     return {
-        Store: [STORE | place[n] | {"store_id": shops[n]} for n in range(ROWS)],
+        Store: [STORE | place[n] | times[n] | {"store_id": shops[n]} for n in range(ROWS)],
         Product: [
-            {
+            times[n]
+            | {
                 "product_id": goods[n],
                 "store_id": LATE_STORE if late[n] else shops[n],
                 "name": f"Product {n:04}",
@@ -113,7 +121,7 @@ def rows() -> dict[type[SQLModel], list[dict[str, Any]]]:
             for n in range(ROWS)
         ],
         Coupon: [
-            {"coupon_id": keys[n], "code": str(n), "init_count": 1, "remaining_count": 0}
+            times[n] | {"coupon_id": keys[n], "code": str(n), "init_count": 1, "remaining_count": 0}
             for n in range(ROWS)
         ],
         Order: [
@@ -137,10 +145,11 @@ def rows() -> dict[type[SQLModel], list[dict[str, Any]]]:
         ],
         OrderTotal: [total | {"order_id": key} for key in keys],
         User: [
-            {"user_id": keys[n], "username": f"user{n}", "login": f"user{n}", "password_hash": ""}
+            times[n]
+            | {"user_id": keys[n], "username": f"user{n}", "login": f"user{n}", "password_hash": ""}
             for n in range(ROWS)
         ],
-        Todo: [{"task": "Wait", "complete": late[n]} for n in range(ROWS)],
+        Todo: [times[n] | {"task": "Wait", "complete": late[n]} for n in range(ROWS)],
     }
 
 
@@ -301,6 +310,7 @@ def test_every_filter_and_every_sort_is_tried() -> None:
         orders.OrderPage,
         coupons.CouponPage,
         todos.TodoPage,
+        users.UserPage,
     ]
     for page in pages:
         for name, field in page.model_fields.items():

@@ -224,8 +224,10 @@ class Model(RuleBasedStateMachine):
         assert response.status_code == 201, response.text
         path: str = response.headers["location"]
         key = path.removeprefix(f"/{kind}/")
-        self.rows[kind][key] = row | {f"{kind[:-1]}Id": key}
-        assert response.json() == self.shown(path)
+        answer = response.json()
+        times = {name: answer[name] for name in ("createdAt", "updatedAt")}
+        self.rows[kind][key] = row | {f"{kind[:-1]}Id": key} | times
+        assert answer == self.shown(path)
         return path
 
     @rule(target=objects, name=NAMES, city=CITIES, currency=CURRENCIES)
@@ -282,6 +284,12 @@ class Model(RuleBasedStateMachine):
             "totals": totals,
             "items": lines,
         }
+        if key := coupon["couponId"]:  # of which one is used by it
+            found = self.client.get(f"/coupons/{key}").json()
+            assert found["updatedAt"] > self.rows["coupons"][key]["updatedAt"]
+            self.rows["coupons"][key] = self.rows["coupons"][key] | {
+                "updatedAt": found["updatedAt"]
+            }
         path: str = response.headers["location"]
         assert answer == self.shown(path)
         return path, response.content
@@ -345,8 +353,17 @@ class Model(RuleBasedStateMachine):
             faults = {404} | ({422} if None in body.values() else set())
         response = self.send("PATCH", seen, faults, body)
         if response:
-            self.rows[kind][key] = self.rows[kind][key] | body  # what was seen stays as it was
+            self.change_row(kind, key, body, response.json())
             assert (response.status_code, response.json()) == (200, self.shown(path))
+
+    def change_row(self, kind: str, key: str, body: Json, answer: Json) -> None:
+        """Change a row, and when it was changed, if it is another one by that."""
+        before = self.rows[kind][key]
+        changed = before | body
+        if changed != before:
+            assert answer["updatedAt"] > before["updatedAt"]
+            changed["updatedAt"] = answer["updatedAt"]
+        self.rows[kind][key] = changed  # what was seen stays as it was
 
     @rule(seen=tags)
     def delete(self, seen: Seen) -> None:

@@ -98,9 +98,9 @@ def test_later_changes_of_a_product_change_no_order(client: TestClient) -> None:
     changed = client.patch(
         f"/products/{product['productId']}", json={"name": "New", "price": 99}
     ).json()
-    client.patch(f"/stores/{product['storeId']}", json={"currency": "USD"})
+    store = client.patch(f"/stores/{product['storeId']}", json={"currency": "USD"}).json()
     line = order["items"][0]
-    line["product"] = ordered(changed) | {"store": product["store"] | {"currency": "USD"}}
+    line["product"] = ordered(changed) | {"store": store}
     assert client.get(f"/orders/{order['orderId']}").json() == order
     assert (line["name"], line["unitPrice"], line["currency"]) == ("Os Lusíadas", 10, "EUR")
 

@@ -129,8 +129,8 @@ def test_no_rows_are_no_objects() -> None:
 
 
 def test_each_statement_has_the_columns_that_its_objects_are_made_of() -> None:
-    order = 5 + (4 + 1) + (5 + 5 + 10 + 1)  # each list with the column that it is ordered by
-    for one, own in ((STORE, 10), (PRODUCT, 5 + 10), (ORDER, order)):
+    order = 5 + (4 + 1) + (5 + 7 + 12 + 1)  # each list with the column that it is ordered by
+    for one, own in ((STORE, 12), (PRODUCT, 7 + 12), (ORDER, order)):
         projection = projection_of(type(one))
         query = projection.select(order=[projection.key.key])
         in_front = 2 if projection.lists else 0  # the list, and the parent's key
@@ -168,6 +168,8 @@ def test_object_without_lists_is_one_row() -> None:
         "description": None,
         "price": Decimal("19.99"),
         "store_id": KEYS[0],
+        "created_at": PRODUCT.created_at,
+        "updated_at": PRODUCT.updated_at,
         "product_id": KEYS[1],
     }
 

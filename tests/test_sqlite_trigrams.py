@@ -123,7 +123,10 @@ def test_import_inserts_many_rows_by_one_statement(client: TestClient) -> None:
     assert inserted.count("(?, ") == 100
 
 
-STORE = "INSERT INTO stores VALUES (1, 'Shop', 'City', 'Land', 'EUR', 'Road', '1', '', '', '', 's')"
+STORE = (
+    "INSERT INTO stores (store_id, version, name, city, country, currency, street, zipcode)"
+    " VALUES ('s', 1, 'Shop', 'City', 'Land', 'EUR', 'Road', '1')"
+)
 PRODUCT = "INTO products (product_id, store_id, name, description, price, version) VALUES"
 
 

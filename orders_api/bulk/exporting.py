@@ -1,6 +1,7 @@
 """Write all objects as lines of a file."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -36,12 +37,15 @@ def csv_rows(page: Iterable[SQLModel]) -> Iterator[Iterable[Any]]:
     """Return a row for each object, and for each item of an order."""
     for one in page:
         if not isinstance(one, OrderDetail):
-            yield (getattr(one, name) for name in type(one).model_fields)
+            yield (_cell(getattr(one, name)) for name in type(one).model_fields)
             continue
-        date = one.date.isoformat().replace("+00:00", "Z")
         for item in one.items:
             yield (
-                *(one.order_id, date, one.coupon_code, one.percent_off),
+                *(one.order_id, _cell(one.date), one.coupon_code, one.percent_off),
                 *(item.product.product_id, item.name, item.unit_price, item.currency),
                 *(item.quantity, item.line_total),
             )
+
+
+def _cell(value: Any) -> Any:
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value

@@ -1,5 +1,6 @@
 """What can be imported and exported, and the members of a line."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import pydantic
@@ -16,15 +17,25 @@ from orders_api.models import (
     Store,
     StoreOut,
     WholeNumber,
+    now,
 )
 
 
-# Unlike a request, a line may have the ids that a server made before: a copy keeps them.
-class StoreLine(StoreOut, In):
+class Line(In):
+    """Unlike a body, a line may have what a server made before: a copy keeps its id and its age."""
+
+    @field_validator("updated_at", check_fields=False)
+    @classmethod
+    def _is_changed_now(cls, _: datetime) -> datetime:
+        """Change it now, whatever the line says: so who asks for changes gets it."""
+        return now()
+
+
+class StoreLine(StoreOut, Line):
     pass
 
 
-class ProductLine(ProductOut, In):
+class ProductLine(ProductOut, Line):
     @model_validator(mode="before")
     @classmethod
     def _find_store(cls, value: Any, info: ValidationInfo) -> Any:
@@ -40,7 +51,7 @@ class ProductLine(ProductOut, In):
         raise ValueError("`store` is the name of several stores: use `storeId`")
 
 
-class CouponLine(CouponOut, In):
+class CouponLine(CouponOut, Line):
     remaining_count: Annotated[
         WholeNumber, pydantic.Field(default_factory=lambda line: line["init_count"])
     ]

@@ -160,6 +160,7 @@ class Demo:
         letters = {"#": "0123456789", "@": "ABCDEHJLNPRSTUWXY"}
         row = {
             "store_id": self._key(step),
+            **self._times(),
             "name": name,
             "city": city,
             "country": country,
@@ -181,6 +182,7 @@ class Demo:
                 price -= self.random.choice(ENDINGS)
             yield {
                 "product_id": self._key(step),
+                **self._times(),
                 "store_id": store["store_id"],
                 "name": f"{style} {sort} {thing}",
                 "description": self.random.choice([*PRAISE, None]),
@@ -193,6 +195,7 @@ class Demo:
             used = len(uses[place :: len(CODES)])
             yield {
                 "coupon_id": self._key(timedelta(minutes=1)),
+                **self._times(),
                 "code": code,
                 "percent_off": self.random.choice([5, 10, 15, 20, 25]),
                 "init_count": used + 25 * place,  # of the first one none are left
@@ -229,6 +232,9 @@ class Demo:
         for currency, subtotal in subtotals.items():
             total = OrderTotalOut.of(currency, subtotal, order.percent_off)
             yield OrderTotal, {"order_id": order.order_id, **dict(total)}
+
+    def _times(self) -> Row:
+        return {"created_at": self.now, "updated_at": self.now}
 
     def _key(self, step: timedelta) -> UUID:
         """Let time go on, and make a UUIDv7 (RFC 9562) of it."""

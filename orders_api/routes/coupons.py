@@ -7,7 +7,18 @@ from fastapi import Path, Query
 from sqlmodel import col
 
 from orders_api.models import Coupon, CouponCode, CouponIn, CouponOut, CouponUpdate
-from orders_api.web import IMPOSSIBLE, INVALID, Filter, Page, Read, Router, Write, document_problems
+from orders_api.web import (
+    IMPOSSIBLE,
+    INVALID,
+    Filter,
+    Page,
+    Read,
+    Router,
+    UpdatedSince,
+    Write,
+    document_problems,
+    since,
+)
 
 router = Router(prefix="/coupons", tags=["coupons"])
 
@@ -16,6 +27,7 @@ CouponId = Annotated[UUID, Path(alias="couponId", description="The coupon's id."
 
 class CouponPage(Page):
     code: Annotated[CouponCode | None, Filter(lambda value: col(Coupon.code) == value)] = None
+    updated_since: Annotated[UpdatedSince, since(col(Coupon.updated_at))] = None
 
 
 @router.get("")

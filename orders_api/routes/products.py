@@ -23,9 +23,11 @@ from orders_api.web import (
     Problem,
     Read,
     Router,
+    UpdatedSince,
     Write,
     import_body,
     search,
+    since,
     takes_lines,
 )
 
@@ -49,6 +51,7 @@ class StoreProductPage(Page):
     ] = None
     min_price: Annotated[Money | None, Filter(lambda value: col(Product.price) >= value)] = None
     max_price: Annotated[Money | None, Filter(lambda value: col(Product.price) <= value)] = None
+    updated_since: Annotated[UpdatedSince, since(col(Product.updated_at))] = None
     sort: Literal["name", "-name", "price", "-price"] | None = None
 
 

@@ -15,7 +15,7 @@ from orders_api.models import (
     StoreUpdate,
     Text,
 )
-from orders_api.web import Filter, Page, Read, Router, Write, search
+from orders_api.web import Filter, Page, Read, Router, UpdatedSince, Write, search, since
 
 router = Router(prefix="/stores", tags=["stores"])
 
@@ -33,6 +33,7 @@ class StorePage(Page):
         search(col(Store.name)),
         Query(description="Part of the name, in any case."),
     ] = None
+    updated_since: Annotated[UpdatedSince, since(col(Store.updated_at))] = None
 
 
 @router.get("", public=True)

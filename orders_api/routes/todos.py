@@ -6,7 +6,7 @@ from fastapi import Path, Query
 from sqlmodel import col
 
 from orders_api.models import MAX_INTEGER, Todo, TodoIn, TodoOut, TodoUpdate
-from orders_api.web import Filter, Page, Read, Router, Write
+from orders_api.web import Filter, Page, Read, Router, UpdatedSince, Write, since
 
 router = Router(prefix="/todos", tags=["todos"])
 
@@ -15,6 +15,7 @@ TodoId = Annotated[int, Path(alias="todoId", ge=1, le=MAX_INTEGER, description="
 
 class TodoPage(Page):
     complete: Annotated[bool | None, Filter(lambda value: col(Todo.complete) == value)] = None
+    updated_since: Annotated[UpdatedSince, since(col(Todo.updated_at))] = None
 
 
 @router.get("")

@@ -13,9 +13,11 @@ from orders_api.web import (
     Page,
     Read,
     Router,
+    UpdatedSince,
     Write,
     document_problems,
     hash_password,
+    since,
 )
 
 router = Router(prefix="/users", tags=["users"])
@@ -23,8 +25,12 @@ router = Router(prefix="/users", tags=["users"])
 UserId = Annotated[UUID, Path(alias="userId", description="The user's id.")]
 
 
+class UserPage(Page):
+    updated_since: Annotated[UpdatedSince, since(col(User.updated_at))] = None
+
+
 @router.get("")
-async def list_users(read: Read, page: Annotated[Page, Query()]) -> list[UserOut]:
+async def list_users(read: Read, page: Annotated[UserPage, Query()]) -> list[UserOut]:
     """List users, oldest first."""
     return await read.page(UserOut, page)
 

@@ -5,6 +5,7 @@ out is what its Connection does anew for every statement, which takes longer tha
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Dialect, Uuid
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import UpdateBase
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, UTCDateTime
 
 from orders_api.storage.projection import Query
 from orders_api.storage.row_mapper import ResultProcessors
@@ -88,15 +89,29 @@ class CompiledStatement:
         return self._processors[codes]
 
 
+# To make one takes longer than all else that is done for a value, and ids and times recur.
 @lru_cache(maxsize=10_000)
 def _uuid_or_none(text: str | None) -> UUID | None:
-    """Return a UUID; to make one takes longer than all else that is done for a value."""
     return None if text is None else UUID(text)
+
+
+@lru_cache(maxsize=10_000)
+def _time_or_none(text: str | None) -> datetime | None:
+    return None if text is None else _in_utc(datetime.fromisoformat(text))
+
+
+def _in_utc(time: datetime | None) -> datetime | None:
+    """Do what `UTCDateTime` does; psycopg's times are in UTC already where the session is."""
+    if time is None or time.tzinfo is UTC:
+        return time
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _processor(type_: Any, kind: str, dialect: Dialect, *code: Any) -> Processor | None:
     if kind == "result" and isinstance(type_, Uuid) and not dialect.supports_native_uuid:
         return _uuid_or_none
+    if kind == "result" and isinstance(type_, UTCDateTime):
+        return _time_or_none if dialect.name == "sqlite" else _in_utc
     make = getattr(type_.dialect_impl(dialect), f"{kind}_processor")
     processor: Processor | None = make(dialect, *code)
     return processor

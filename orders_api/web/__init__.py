@@ -25,7 +25,7 @@ from orders_api.problems import (
 from orders_api.storage.unit_of_work import UnitOfWork
 from orders_api.web.authentication import TOKEN_LIFETIME, sign_in
 from orders_api.web.line_bodies import Imported, Lines, import_body, stream, takes_lines
-from orders_api.web.pagination import Filter, Page, search
+from orders_api.web.pagination import Filter, Page, UpdatedSince, search, since
 from orders_api.web.passwords import hash_password
 from orders_api.web.problem_responses import document_problems
 from orders_api.web.readiness import check_readiness
@@ -63,6 +63,7 @@ __all__ = [
     "Read",
     "Router",
     "UnitOfWork",
+    "UpdatedSince",
     "Write",
     "Writer",
     "check_readiness",
@@ -71,6 +72,7 @@ __all__ = [
     "import_body",
     "search",
     "sign_in",
+    "since",
     "stream",
     "takes_lines",
 ]

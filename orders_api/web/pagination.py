@@ -4,19 +4,22 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, urlencode
 
+from fastapi import Query
 from pydantic import BaseModel, Field
 from pydantic.alias_generators import to_camel
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Mapped
 from starlette.requests import Request
 
+from orders_api.models import UtcDatetime
 from orders_api.problems import Problem
 from orders_api.storage.keyset import Keyset
 from orders_api.storage.search import Texts, contains
 
+Mark = TypeVar("Mark", bound="Filter")
 HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 
 
@@ -42,6 +45,29 @@ def search(*texts: Mapped[str] | Mapped[str | None]) -> Search:
     return Search(partial(contains, texts), texts)
 
 
+@dataclass(frozen=True)
+class Since(Filter):
+    """What `since` returns."""
+
+    column: str
+
+
+def since(column: Any) -> Since:
+    """Mark a query parameter as a time: `since(col(Product.updated_at))`.
+
+    It finds rows with this time or a later one, in the order of their times unless sorted.
+    """
+    return Since(lambda value: column >= value, column.key)
+
+
+UpdatedSince = Annotated[
+    UtcDatetime | None,
+    Query(
+        description="Changed at this time or later (ISO 8601 with offset), in the order of change."
+    ),
+]
+
+
 class Page(BaseModel):
     """The query parameters of a list; a list's own parameters are added by a subclass."""
 
@@ -61,22 +87,24 @@ class Page(BaseModel):
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
         """Return the condition of every filter that was sent."""
-        for name, field in type(self).model_fields.items():
-            value = getattr(self, name)
-            if value is not None:
-                yield from (m.condition(value) for m in field.metadata if isinstance(m, Filter))
+        return (mark.condition(value) for mark, value in self._sent(Filter))
 
     def searches(self) -> Iterator[tuple[Texts, str]]:
         """Return the columns and the value of every search that was sent."""
+        return ((mark.texts, value) for mark, value in self._sent(Search))
+
+    def _sent(self, kind: type[Mark]) -> Iterator[tuple[Mark, Any]]:
+        """Return the marks of this kind on parameters that were sent, and the values of those."""
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if value is not None:
-                yield from ((m.texts, value) for m in field.metadata if isinstance(m, Search))
+                yield from ((mark, value) for mark in field.metadata if isinstance(mark, kind))
 
     @property
     def sort_order(self) -> str:
         """Name the column to sort by, a minus before it for descending; empty for the key."""
-        return getattr(self, "sort", None) or ""
+        times = (mark.column for mark, _ in self._sent(Since))
+        return getattr(self, "sort", None) or next(times, "")
 
 
 def beyond(keyset: Keyset, cursor: str) -> ColumnElement[bool]:

@@ -77,6 +77,8 @@ def product(row: Sequence[Any]) -> dict[str, Any]:
         "description": row[1],
         "price": row[2],
         "storeId": row[3],
+        "createdAt": row[14],
+        "updatedAt": row[15],
         "productId": row[4],
         "store": {
             "name": row[5],
@@ -88,6 +90,8 @@ def product(row: Sequence[Any]) -> dict[str, Any]:
             "domain": row[11],
             "phone": row[12],
             "email": row[13],
+            "createdAt": row[16],
+            "updatedAt": row[17],
             "storeId": row[3],
         },
     }
@@ -97,7 +101,7 @@ def order(
     order_id: str, rows: Sequence[Sequence[Any]], totals: Sequence[Sequence[Any]]
 ) -> dict[str, Any]:
     """Take a row for each line: its product, what the line keeps, and what the order has."""
-    date, coupon_code, percent_off = rows[0][19:22]
+    date, coupon_code, percent_off = rows[0][23:26]
     return {
         "orderId": order_id,
         "date": date,
@@ -109,12 +113,12 @@ def order(
         ],
         "items": [
             {
-                "name": row[14],
-                "unitPrice": row[15],
-                "currency": row[16],
-                "quantity": row[17],
+                "name": row[18],
+                "unitPrice": row[19],
+                "currency": row[20],
+                "quantity": row[21],
                 "product": product(row),
-                "lineTotal": row[18],
+                "lineTotal": row[22],
             }
             for row in rows
         ],

@@ -11,7 +11,7 @@ import asyncpg
 PRODUCT = """
     (p).name, (p).description, (p).price::float8, (p).store_id::text, (p).product_id::text,
     (s).name, (s).city, (s).country, (s).currency, (s).street, (s).zipcode, (s).domain, (s).phone,
-    (s).email
+    (s).email, (p).created_at, (p).updated_at, (s).created_at, (s).updated_at
 """
 TOTAL = "(currency, subtotal::float8, discount::float8, total::float8)"
 
@@ -95,7 +95,7 @@ class PostgreSQL:
 
     async def order(self, order_id: str) -> tuple[list[Sequence[Any]], list[Sequence[Any]]]:
         rows = await self.pool.fetch(ORDER, order_id)
-        return rows, rows[0][22]
+        return rows, rows[0][26]
 
     async def create_order(
         self, order_id: str, date: datetime, quantities: dict[str, int]
@@ -103,4 +103,4 @@ class PostgreSQL:
         rows = await self.pool.fetch(
             NEW_ORDER, order_id, date, list(quantities), list(quantities.values())
         )
-        return rows, rows[0][22]
+        return rows, rows[0][26]

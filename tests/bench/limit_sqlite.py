@@ -13,7 +13,8 @@ PRAGMAS = (
 
 PRODUCT = """
     p.name, p.description, p.price, p.store_id, p.product_id,
-    s.name, s.city, s.country, s.currency, s.street, s.zipcode, s.domain, s.phone, s.email
+    s.name, s.city, s.country, s.currency, s.street, s.zipcode, s.domain, s.phone, s.email,
+    p.created_at, p.updated_at, s.created_at, s.updated_at
 """
 
 ONE_PRODUCT = f"""
@@ -76,7 +77,7 @@ class SQLite:
     async def order(self, order_id: str) -> tuple[Rows, Rows]:
         parameters = (key(order_id),)
         rows: Rows = [
-            (*product(row)[:19], datetime.fromisoformat(row[19] + "Z"), *row[20:])
+            (*product(row)[:23], time(row[23]), *row[24:])
             for row in self.connection.execute(ORDER, parameters)
         ]
         return rows, self.connection.execute(TOTALS, parameters).fetchall()
@@ -113,8 +114,13 @@ def key(text: str) -> str:
 
 
 def product(row: Sequence[Any]) -> Sequence[Any]:
-    """Return a row that begins with a product, with the ids as they stand in JSON."""
-    return (*row[:3], dashed(row[3]), dashed(row[4]), *row[5:])
+    """Return a row that begins with a product, with ids and times as they stand in JSON."""
+    times = map(time, row[14:18])
+    return (*row[:3], dashed(row[3]), dashed(row[4]), *row[5:14], *times, *row[18:])
+
+
+def time(stored: str) -> str:
+    return f"{stored[:10]}T{stored[11:].removesuffix('.000000')}Z"
 
 
 def dashed(stored: str) -> str:

@@ -1,49 +1,49 @@
 -- a plain object: GET /todos/{todoId}
-SELECT todos.task AS c0, todos.complete AS c1, todos.todo_id AS c2
+SELECT todos.task AS c0, todos.complete AS c1, todos.created_at AS c2, todos.updated_at AS c3, todos.todo_id AS c4
 FROM todos
 WHERE todos.todo_id = $1::INTEGER;
 
 -- an object with another in it: GET /products/{productId}
-SELECT products.name AS c0, products.description AS c1, products.price AS c2, products.store_id AS c3, products.product_id AS c4, stores_1.name AS c5, stores_1.city AS c6, stores_1.country AS c7, stores_1.currency AS c8, stores_1.street AS c9, stores_1.zipcode AS c10, stores_1.domain AS c11, stores_1.phone AS c12, stores_1.email AS c13, stores_1.store_id AS c14
+SELECT products.name AS c0, products.description AS c1, products.price AS c2, products.store_id AS c3, products.created_at AS c4, products.updated_at AS c5, products.product_id AS c6, stores_1.name AS c7, stores_1.city AS c8, stores_1.country AS c9, stores_1.currency AS c10, stores_1.street AS c11, stores_1.zipcode AS c12, stores_1.domain AS c13, stores_1.phone AS c14, stores_1.email AS c15, stores_1.created_at AS c16, stores_1.updated_at AS c17, stores_1.store_id AS c18
 FROM products JOIN stores AS stores_1 ON products.store_id = stores_1.store_id
 WHERE products.product_id = $1::UUID;
 
 -- an object with lists, and others in their items: GET /orders/{orderId}
 WITH parents AS (SELECT orders.order_id AS order_id, orders.date AS date, orders.coupon_id AS coupon_id, orders.coupon_code AS coupon_code, orders.percent_off AS percent_off
 FROM orders
-WHERE orders.order_id = $1::UUID) SELECT 0 AS list, parents.order_id AS key, parents.order_id AS c0, parents.date AS c1, parents.coupon_id AS c2, parents.coupon_code AS c3, parents.percent_off AS c4, CAST(NULL AS VARCHAR(3)) AS c5, CAST(NULL AS NUMERIC(12, 2)) AS c6, CAST(NULL AS NUMERIC(12, 2)) AS c7, CAST(NULL AS NUMERIC(12, 2)) AS c8, CAST(NULL AS VARCHAR(3)) AS c9, CAST(NULL AS INTEGER) AS c10, CAST(NULL AS VARCHAR(200)) AS c11, CAST(NULL AS NUMERIC(12, 2)) AS c12, CAST(NULL AS VARCHAR(3)) AS c13, CAST(NULL AS INTEGER) AS c14, CAST(NULL AS VARCHAR(200)) AS c15, CAST(NULL AS VARCHAR) AS c16, CAST(NULL AS NUMERIC(12, 2)) AS c17, CAST(NULL AS UUID) AS c18, CAST(NULL AS UUID) AS c19, CAST(NULL AS VARCHAR(200)) AS c20, CAST(NULL AS VARCHAR(200)) AS c21, CAST(NULL AS VARCHAR(200)) AS c22, CAST(NULL AS VARCHAR(3)) AS c23, CAST(NULL AS VARCHAR(200)) AS c24, CAST(NULL AS VARCHAR(200)) AS c25, CAST(NULL AS VARCHAR) AS c26, CAST(NULL AS VARCHAR) AS c27, CAST(NULL AS VARCHAR) AS c28, CAST(NULL AS UUID) AS c29, CAST(NULL AS INTEGER) AS c30
+WHERE orders.order_id = $1::UUID) SELECT 0 AS list, parents.order_id AS key, parents.order_id AS c0, parents.date AS c1, parents.coupon_id AS c2, parents.coupon_code AS c3, parents.percent_off AS c4, CAST(NULL AS VARCHAR(3)) AS c5, CAST(NULL AS NUMERIC(12, 2)) AS c6, CAST(NULL AS NUMERIC(12, 2)) AS c7, CAST(NULL AS NUMERIC(12, 2)) AS c8, CAST(NULL AS VARCHAR(3)) AS c9, CAST(NULL AS INTEGER) AS c10, CAST(NULL AS VARCHAR(200)) AS c11, CAST(NULL AS NUMERIC(12, 2)) AS c12, CAST(NULL AS VARCHAR(3)) AS c13, CAST(NULL AS INTEGER) AS c14, CAST(NULL AS VARCHAR(200)) AS c15, CAST(NULL AS VARCHAR) AS c16, CAST(NULL AS NUMERIC(12, 2)) AS c17, CAST(NULL AS UUID) AS c18, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS c19, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS c20, CAST(NULL AS UUID) AS c21, CAST(NULL AS VARCHAR(200)) AS c22, CAST(NULL AS VARCHAR(200)) AS c23, CAST(NULL AS VARCHAR(200)) AS c24, CAST(NULL AS VARCHAR(3)) AS c25, CAST(NULL AS VARCHAR(200)) AS c26, CAST(NULL AS VARCHAR(200)) AS c27, CAST(NULL AS VARCHAR) AS c28, CAST(NULL AS VARCHAR) AS c29, CAST(NULL AS VARCHAR) AS c30, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS c31, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS c32, CAST(NULL AS UUID) AS c33, CAST(NULL AS INTEGER) AS c34
 FROM parents
-UNION ALL SELECT 1, parents.order_id, CAST(NULL AS UUID) AS anon_1, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS anon__1, CAST(NULL AS UUID) AS anon__2, CAST(NULL AS VARCHAR) AS anon__3, CAST(NULL AS INTEGER) AS anon__4, order_totals_1.currency, order_totals_1.subtotal, order_totals_1.discount, order_totals_1.total, order_totals_1.currency AS currency__1, CAST(NULL AS INTEGER) AS anon__5, CAST(NULL AS VARCHAR(200)) AS anon__6, CAST(NULL AS NUMERIC(12, 2)) AS anon__7, CAST(NULL AS VARCHAR(3)) AS anon__8, CAST(NULL AS INTEGER) AS anon__9, CAST(NULL AS VARCHAR(200)) AS anon__10, CAST(NULL AS VARCHAR) AS anon__11, CAST(NULL AS NUMERIC(12, 2)) AS anon__12, CAST(NULL AS UUID) AS anon__13, CAST(NULL AS UUID) AS anon__14, CAST(NULL AS VARCHAR(200)) AS anon__15, CAST(NULL AS VARCHAR(200)) AS anon__16, CAST(NULL AS VARCHAR(200)) AS anon__17, CAST(NULL AS VARCHAR(3)) AS anon__18, CAST(NULL AS VARCHAR(200)) AS anon__19, CAST(NULL AS VARCHAR(200)) AS anon__20, CAST(NULL AS VARCHAR) AS anon__21, CAST(NULL AS VARCHAR) AS anon__22, CAST(NULL AS VARCHAR) AS anon__23, CAST(NULL AS UUID) AS anon__24, CAST(NULL AS INTEGER) AS anon__25
+UNION ALL SELECT 1, parents.order_id, CAST(NULL AS UUID) AS anon_1, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS anon__1, CAST(NULL AS UUID) AS anon__2, CAST(NULL AS VARCHAR) AS anon__3, CAST(NULL AS INTEGER) AS anon__4, order_totals_1.currency, order_totals_1.subtotal, order_totals_1.discount, order_totals_1.total, order_totals_1.currency AS currency__1, CAST(NULL AS INTEGER) AS anon__5, CAST(NULL AS VARCHAR(200)) AS anon__6, CAST(NULL AS NUMERIC(12, 2)) AS anon__7, CAST(NULL AS VARCHAR(3)) AS anon__8, CAST(NULL AS INTEGER) AS anon__9, CAST(NULL AS VARCHAR(200)) AS anon__10, CAST(NULL AS VARCHAR) AS anon__11, CAST(NULL AS NUMERIC(12, 2)) AS anon__12, CAST(NULL AS UUID) AS anon__13, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS anon__14, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS anon__15, CAST(NULL AS UUID) AS anon__16, CAST(NULL AS VARCHAR(200)) AS anon__17, CAST(NULL AS VARCHAR(200)) AS anon__18, CAST(NULL AS VARCHAR(200)) AS anon__19, CAST(NULL AS VARCHAR(3)) AS anon__20, CAST(NULL AS VARCHAR(200)) AS anon__21, CAST(NULL AS VARCHAR(200)) AS anon__22, CAST(NULL AS VARCHAR) AS anon__23, CAST(NULL AS VARCHAR) AS anon__24, CAST(NULL AS VARCHAR) AS anon__25, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS anon__26, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS anon__27, CAST(NULL AS UUID) AS anon__28, CAST(NULL AS INTEGER) AS anon__29
 FROM parents JOIN order_totals AS order_totals_1 ON parents.order_id = order_totals_1.order_id
-UNION ALL SELECT 2, parents.order_id, CAST(NULL AS UUID) AS anon_1, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS anon__26, CAST(NULL AS UUID) AS anon__27, CAST(NULL AS VARCHAR) AS anon__28, CAST(NULL AS INTEGER) AS anon__29, CAST(NULL AS VARCHAR(3)) AS anon__30, CAST(NULL AS NUMERIC(12, 2)) AS anon__31, CAST(NULL AS NUMERIC(12, 2)) AS anon__32, CAST(NULL AS NUMERIC(12, 2)) AS anon__33, CAST(NULL AS VARCHAR(3)) AS anon__34, order_items_1.line, order_items_1.name, order_items_1.unit_price, order_items_1.currency, order_items_1.quantity, products_1.name AS name_1, products_1.description, products_1.price, products_1.store_id, products_1.product_id, stores_1.name AS name_2, stores_1.city, stores_1.country, stores_1.currency AS currency_1, stores_1.street, stores_1.zipcode, stores_1.domain, stores_1.phone, stores_1.email, stores_1.store_id AS store_id_1, order_items_1.line AS line__1
+UNION ALL SELECT 2, parents.order_id, CAST(NULL AS UUID) AS anon_1, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS anon__30, CAST(NULL AS UUID) AS anon__31, CAST(NULL AS VARCHAR) AS anon__32, CAST(NULL AS INTEGER) AS anon__33, CAST(NULL AS VARCHAR(3)) AS anon__34, CAST(NULL AS NUMERIC(12, 2)) AS anon__35, CAST(NULL AS NUMERIC(12, 2)) AS anon__36, CAST(NULL AS NUMERIC(12, 2)) AS anon__37, CAST(NULL AS VARCHAR(3)) AS anon__38, order_items_1.line, order_items_1.name, order_items_1.unit_price, order_items_1.currency, order_items_1.quantity, products_1.name AS name_1, products_1.description, products_1.price, products_1.store_id, products_1.created_at, products_1.updated_at, products_1.product_id, stores_1.name AS name_2, stores_1.city, stores_1.country, stores_1.currency AS currency_1, stores_1.street, stores_1.zipcode, stores_1.domain, stores_1.phone, stores_1.email, stores_1.created_at AS created_at_1, stores_1.updated_at AS updated_at_1, stores_1.store_id AS store_id_1, order_items_1.line AS line__1
 FROM parents JOIN order_items AS order_items_1 ON parents.order_id = order_items_1.order_id JOIN products AS products_1 ON order_items_1.product_id = products_1.product_id JOIN stores AS stores_1 ON products_1.store_id = stores_1.store_id
-ORDER BY list, c9, c30;
+ORDER BY list, c9, c34;
 
 -- a page: GET /stores
-SELECT stores.name AS c0, stores.city AS c1, stores.country AS c2, stores.currency AS c3, stores.street AS c4, stores.zipcode AS c5, stores.domain AS c6, stores.phone AS c7, stores.email AS c8, stores.store_id AS c9
+SELECT stores.name AS c0, stores.city AS c1, stores.country AS c2, stores.currency AS c3, stores.street AS c4, stores.zipcode AS c5, stores.domain AS c6, stores.phone AS c7, stores.email AS c8, stores.created_at AS c9, stores.updated_at AS c10, stores.store_id AS c11
 FROM stores
 ORDER BY stores.store_id ASC
 LIMIT $1::INTEGER;
 
 -- a page of objects with others in them: GET /products
-SELECT products.name AS c0, products.description AS c1, products.price AS c2, products.store_id AS c3, products.product_id AS c4, stores_1.name AS c5, stores_1.city AS c6, stores_1.country AS c7, stores_1.currency AS c8, stores_1.street AS c9, stores_1.zipcode AS c10, stores_1.domain AS c11, stores_1.phone AS c12, stores_1.email AS c13, stores_1.store_id AS c14
+SELECT products.name AS c0, products.description AS c1, products.price AS c2, products.store_id AS c3, products.created_at AS c4, products.updated_at AS c5, products.product_id AS c6, stores_1.name AS c7, stores_1.city AS c8, stores_1.country AS c9, stores_1.currency AS c10, stores_1.street AS c11, stores_1.zipcode AS c12, stores_1.domain AS c13, stores_1.phone AS c14, stores_1.email AS c15, stores_1.created_at AS c16, stores_1.updated_at AS c17, stores_1.store_id AS c18
 FROM products JOIN stores AS stores_1 ON products.store_id = stores_1.store_id
 ORDER BY products.product_id ASC
 LIMIT $1::INTEGER;
 
 -- a page, filtered: GET /stores?city=Lisbon&q=book
-SELECT stores.name AS c0, stores.city AS c1, stores.country AS c2, stores.currency AS c3, stores.street AS c4, stores.zipcode AS c5, stores.domain AS c6, stores.phone AS c7, stores.email AS c8, stores.store_id AS c9
+SELECT stores.name AS c0, stores.city AS c1, stores.country AS c2, stores.currency AS c3, stores.street AS c4, stores.zipcode AS c5, stores.domain AS c6, stores.phone AS c7, stores.email AS c8, stores.created_at AS c9, stores.updated_at AS c10, stores.store_id AS c11
 FROM stores
 WHERE stores.city = $1::VARCHAR AND (stores.name ILIKE '%' || $2::VARCHAR || '%' ESCAPE '/')
 ORDER BY stores.store_id ASC
 LIMIT $3::INTEGER;
 
 -- a page of objects with others in them, filtered: GET /products?storeId={storeId}&minPrice=1
-WITH parents AS (SELECT products.version AS version, products.name AS name, products.description AS description, products.price AS price, products.store_id AS store_id, products.product_id AS product_id
+WITH parents AS (SELECT products.version AS version, products.name AS name, products.description AS description, products.price AS price, products.store_id AS store_id, products.created_at AS created_at, products.updated_at AS updated_at, products.product_id AS product_id
 FROM products
 WHERE products.price >= $1 AND products.store_id = $2::UUID
 ORDER BY products.product_id ASC
-LIMIT $3::INTEGER) SELECT parents.name AS c0, parents.description AS c1, parents.price AS c2, parents.store_id AS c3, parents.product_id AS c4, stores_1.name AS c5, stores_1.city AS c6, stores_1.country AS c7, stores_1.currency AS c8, stores_1.street AS c9, stores_1.zipcode AS c10, stores_1.domain AS c11, stores_1.phone AS c12, stores_1.email AS c13, stores_1.store_id AS c14
+LIMIT $3::INTEGER) SELECT parents.name AS c0, parents.description AS c1, parents.price AS c2, parents.store_id AS c3, parents.created_at AS c4, parents.updated_at AS c5, parents.product_id AS c6, stores_1.name AS c7, stores_1.city AS c8, stores_1.country AS c9, stores_1.currency AS c10, stores_1.street AS c11, stores_1.zipcode AS c12, stores_1.domain AS c13, stores_1.phone AS c14, stores_1.email AS c15, stores_1.created_at AS c16, stores_1.updated_at AS c17, stores_1.store_id AS c18
 FROM parents JOIN stores AS stores_1 ON parents.store_id = stores_1.store_id
 ORDER BY parents.product_id ASC;
 
@@ -59,53 +59,53 @@ FROM parents JOIN order_totals AS order_totals_1 ON parents.order_id = order_tot
 ORDER BY list, c1 ASC, c0 ASC, c9;
 
 -- a page, sorted: GET /products?sort=-price
-SELECT products.name AS c0, products.description AS c1, products.price AS c2, products.store_id AS c3, products.product_id AS c4, stores_1.name AS c5, stores_1.city AS c6, stores_1.country AS c7, stores_1.currency AS c8, stores_1.street AS c9, stores_1.zipcode AS c10, stores_1.domain AS c11, stores_1.phone AS c12, stores_1.email AS c13, stores_1.store_id AS c14
+SELECT products.name AS c0, products.description AS c1, products.price AS c2, products.store_id AS c3, products.created_at AS c4, products.updated_at AS c5, products.product_id AS c6, stores_1.name AS c7, stores_1.city AS c8, stores_1.country AS c9, stores_1.currency AS c10, stores_1.street AS c11, stores_1.zipcode AS c12, stores_1.domain AS c13, stores_1.phone AS c14, stores_1.email AS c15, stores_1.created_at AS c16, stores_1.updated_at AS c17, stores_1.store_id AS c18
 FROM products JOIN stores AS stores_1 ON products.store_id = stores_1.store_id
 ORDER BY products.price DESC, products.product_id DESC
 LIMIT $1::INTEGER;
 
 -- a page, from a cursor on: GET /products?sort=-price&after={cursor}
-WITH parents AS (SELECT products.version AS version, products.name AS name, products.description AS description, products.price AS price, products.store_id AS store_id, products.product_id AS product_id
+WITH parents AS (SELECT products.version AS version, products.name AS name, products.description AS description, products.price AS price, products.store_id AS store_id, products.created_at AS created_at, products.updated_at AS updated_at, products.product_id AS product_id
 FROM products
 WHERE (products.price, products.product_id) < ($1, $2::UUID)
 ORDER BY products.price DESC, products.product_id DESC
-LIMIT $3::INTEGER) SELECT parents.name AS c0, parents.description AS c1, parents.price AS c2, parents.store_id AS c3, parents.product_id AS c4, stores_1.name AS c5, stores_1.city AS c6, stores_1.country AS c7, stores_1.currency AS c8, stores_1.street AS c9, stores_1.zipcode AS c10, stores_1.domain AS c11, stores_1.phone AS c12, stores_1.email AS c13, stores_1.store_id AS c14
+LIMIT $3::INTEGER) SELECT parents.name AS c0, parents.description AS c1, parents.price AS c2, parents.store_id AS c3, parents.created_at AS c4, parents.updated_at AS c5, parents.product_id AS c6, stores_1.name AS c7, stores_1.city AS c8, stores_1.country AS c9, stores_1.currency AS c10, stores_1.street AS c11, stores_1.zipcode AS c12, stores_1.domain AS c13, stores_1.phone AS c14, stores_1.email AS c15, stores_1.created_at AS c16, stores_1.updated_at AS c17, stores_1.store_id AS c18
 FROM parents JOIN stores AS stores_1 ON parents.store_id = stores_1.store_id
 ORDER BY parents.price DESC, parents.product_id DESC;
 
 -- inserted: POST /coupons {"code": "NEW", "initCount": 1}
-INSERT INTO coupons (version, code, init_count, percent_off, coupon_id, remaining_count)
-VALUES ($1::INTEGER, $2::VARCHAR, $3::INTEGER, $4::INTEGER, $5::UUID, $6::INTEGER);
+INSERT INTO coupons (version, code, init_count, percent_off, created_at, updated_at, coupon_id, remaining_count)
+VALUES ($1::INTEGER, $2::VARCHAR, $3::INTEGER, $4::INTEGER, $5::TIMESTAMP WITH TIME ZONE, $6::TIMESTAMP WITH TIME ZONE, $7::UUID, $8::INTEGER);
 
 -- inserted, with a number that the database makes: POST /todos {"task": "Wait"}
-INSERT INTO todos (version, task, complete)
-VALUES ($1::INTEGER, $2::VARCHAR, $3)
+INSERT INTO todos (version, task, complete, created_at, updated_at)
+VALUES ($1::INTEGER, $2::VARCHAR, $3, $4::TIMESTAMP WITH TIME ZONE, $5::TIMESTAMP WITH TIME ZONE)
 RETURNING todos.todo_id;
 
 -- inserted, with the key of another: POST /products {"storeId": "{storeId}", "name": "New", "price": 1}
-SELECT stores.name AS c0, stores.city AS c1, stores.country AS c2, stores.currency AS c3, stores.street AS c4, stores.zipcode AS c5, stores.domain AS c6, stores.phone AS c7, stores.email AS c8, stores.store_id AS c9
+SELECT stores.name AS c0, stores.city AS c1, stores.country AS c2, stores.currency AS c3, stores.street AS c4, stores.zipcode AS c5, stores.domain AS c6, stores.phone AS c7, stores.email AS c8, stores.created_at AS c9, stores.updated_at AS c10, stores.store_id AS c11
 FROM stores
 WHERE stores.store_id IN ($1::UUID);
-INSERT INTO products (version, name, description, price, store_id, product_id)
-VALUES ($1::INTEGER, $2::VARCHAR, $3::VARCHAR, $4, $5::UUID, $6::UUID);
+INSERT INTO products (version, name, description, price, store_id, created_at, updated_at, product_id)
+VALUES ($1::INTEGER, $2::VARCHAR, $3::VARCHAR, $4, $5::UUID, $6::TIMESTAMP WITH TIME ZONE, $7::TIMESTAMP WITH TIME ZONE, $8::UUID);
 
 -- inserted with lists, after others are read by their keys: POST /orders {"items": [{"productId": "{productId}", "quantity": 1}], "couponCode": "OLD"}
-SELECT products.name AS c0, products.description AS c1, products.price AS c2, products.store_id AS c3, products.product_id AS c4, stores_1.name AS c5, stores_1.city AS c6, stores_1.country AS c7, stores_1.currency AS c8, stores_1.street AS c9, stores_1.zipcode AS c10, stores_1.domain AS c11, stores_1.phone AS c12, stores_1.email AS c13, stores_1.store_id AS c14
+SELECT products.name AS c0, products.description AS c1, products.price AS c2, products.store_id AS c3, products.created_at AS c4, products.updated_at AS c5, products.product_id AS c6, stores_1.name AS c7, stores_1.city AS c8, stores_1.country AS c9, stores_1.currency AS c10, stores_1.street AS c11, stores_1.zipcode AS c12, stores_1.domain AS c13, stores_1.phone AS c14, stores_1.email AS c15, stores_1.created_at AS c16, stores_1.updated_at AS c17, stores_1.store_id AS c18
 FROM products JOIN stores AS stores_1 ON products.store_id = stores_1.store_id
 WHERE products.product_id IN ($1::UUID);
-UPDATE coupons SET version=(coupons.version + %(version_1)s::INTEGER), remaining_count=(coupons.remaining_count - %(remaining_count_1)s::INTEGER)
+UPDATE coupons SET version=(coupons.version + %(version_1)s::INTEGER), updated_at=%(updated_at)s::TIMESTAMP WITH TIME ZONE, remaining_count=(coupons.remaining_count - %(remaining_count_1)s::INTEGER)
 WHERE coupons.code = %(code_1)s::VARCHAR AND coupons.remaining_count > %(remaining_count_2)s::INTEGER
-RETURNING coupons.version, coupons.code, coupons.init_count, coupons.percent_off, coupons.coupon_id, coupons.remaining_count;
+RETURNING coupons.version, coupons.code, coupons.init_count, coupons.percent_off, coupons.created_at, coupons.updated_at, coupons.coupon_id, coupons.remaining_count;
 WITH insert_0 AS (INSERT INTO order_totals (subtotal, discount, total, order_id, currency)
 VALUES ($6, $7, $8, $9::UUID, $10::VARCHAR)), insert_1 AS (INSERT INTO order_items (line, name, unit_price, currency, quantity, order_id, product_id, date, coupon_code)
 VALUES ($11::INTEGER, $12::VARCHAR, $13, $14::VARCHAR, $15::INTEGER, $16::UUID, $17::UUID, $18::TIMESTAMP WITH TIME ZONE, $19::VARCHAR)) INSERT INTO orders (order_id, date, coupon_id, coupon_code, percent_off)
 VALUES ($1::UUID, $2::TIMESTAMP WITH TIME ZONE, $3::UUID, $4::VARCHAR, $5::INTEGER);
 
 -- changed: PATCH /products/{productId} {"price": 2}
-SELECT products.version, products.name, products.description, products.price, products.store_id, products.product_id, stores_1.version AS version_1, stores_1.name AS name_1, stores_1.city, stores_1.country, stores_1.currency, stores_1.street, stores_1.zipcode, stores_1.domain, stores_1.phone, stores_1.email, stores_1.store_id AS store_id_1
+SELECT products.version, products.name, products.description, products.price, products.store_id, products.created_at, products.updated_at, products.product_id, stores_1.version AS version_1, stores_1.name AS name_1, stores_1.city, stores_1.country, stores_1.currency, stores_1.street, stores_1.zipcode, stores_1.domain, stores_1.phone, stores_1.email, stores_1.created_at AS created_at_1, stores_1.updated_at AS updated_at_1, stores_1.store_id AS store_id_1
 FROM products LEFT OUTER JOIN stores AS stores_1 ON stores_1.store_id = products.store_id
 WHERE products.product_id = %(pk_1)s::UUID FOR NO KEY UPDATE OF products;
-UPDATE products SET version=%(version)s::INTEGER, price=%(price)s
+UPDATE products SET version=%(version)s::INTEGER, price=%(price)s, updated_at=%(updated_at)s::TIMESTAMP WITH TIME ZONE
 WHERE products.product_id = %(products_product_id)s::UUID AND products.version = %(products_version)s::INTEGER;
 
 -- deleted: DELETE /todos/{todoId}
