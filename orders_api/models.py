@@ -158,6 +158,11 @@ class Timestamps(Model):
         sa_column_kwargs={"onupdate": now},
     )
 
+    def model_post_init(self, _: Any, /) -> None:
+        values = vars(self)  # SQLAlchemy may not know the row yet
+        if not {"created_at", "updated_at"} & self.model_fields_set:
+            values["updated_at"] = values["created_at"]
+
 
 @event.listens_for(Timestamps, "attribute_instrument", propagate=True)
 def _note_changes(_: type, name: str, attribute: Any) -> None:
