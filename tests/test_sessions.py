@@ -405,6 +405,17 @@ def test_begin_that_an_error_leaves_undoes_what_was_in_it(endpoint: Endpoint) ->
     assert endpoint.tasks() == []
 
 
+def test_begin_that_an_error_leaves_keeps_nothing_when_nothing_follows(endpoint: Endpoint) -> None:
+    async def call(_: Read, write: Write) -> None:
+        with suppress(KeyError):
+            async with write.begin():
+                await write.create(Todo(task="A"))
+                raise KeyError
+
+    endpoint(call)
+    assert endpoint.tasks() == []
+
+
 def test_begin_that_is_left_well_is_kept_with_the_answer(endpoint: Endpoint) -> None:
     async def call(_: Read, write: Write) -> None:
         async with write.begin():

@@ -170,7 +170,7 @@ class UnitOfWork(AsyncSession):
             is_kept = commit
         finally:
             self._has_ended = True
-            await self._end(commit=is_kept)
+            await self._end(commit=is_kept and not self.is_rolled_back)
 
     async def __aexit__(self, kind: Any, *_: object) -> None:
         await self.finish(commit=kind is None)
