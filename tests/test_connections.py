@@ -18,7 +18,8 @@ from sqlmodel import select
 
 from orders_api.app import create_app
 from orders_api.settings import Settings
-from tests.conftest import database_of, local_client
+from orders_api.storage.postgresql import PostgresConnection
+from tests.conftest import database_of, local_client, needs_shortcuts
 from tests.samples import (
     STORE,
     Json,
@@ -189,6 +190,34 @@ def test_commit_is_never_repeated(
         problem(client.post("/stores", json=STORE), 503, "unavailable")
     assert commits == 1
     assert len(client.get("/stores").json()) == 1
+
+
+@needs_shortcuts
+def test_commit_that_is_sent_with_an_insert_is_never_repeated(
+    client: TestClient, postgresql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch = PostgresConnection.fetch_last
+    commits = 0
+
+    async def commit_and_lose(
+        self: PostgresConnection, statements: Any, commit: bool = False, *rest: Any
+    ) -> Any:
+        nonlocal commits
+        rows = await fetch(self, statements, commit, *rest)
+        if commit:
+            commits += 1
+            end_all(postgresql)
+            await self.execute("SELECT 1")
+        return rows
+
+    product = new_product(client)
+    warm_up(client)
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgresConnection, "fetch_last", commit_and_lose)
+        body = {"items": [{"productId": product["productId"], "quantity": 1}]}
+        problem(client.post("/orders", json=body), 503, "unavailable")
+    assert commits == 1
+    assert len(client.get("/orders").json()) == 1
 
 
 # --- Schemas ------------------------------------------------------------------------------

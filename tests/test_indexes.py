@@ -181,13 +181,15 @@ class Work:
 
     def watch_postgresql(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Watch the driver, through which every statement goes."""
-        fetch = PostgresConnection.fetch
+        fetch = PostgresConnection.fetch_last
 
-        async def watched(connection: PostgresConnection, text: bytes, values: Any) -> Any:
-            self.record(text.decode(), values)
-            return await fetch(connection, text, values)
+        async def watched(connection: PostgresConnection, statements: Any, *options: Any) -> Any:
+            for text, rows in statements:
+                for values in rows:
+                    self.record(text.decode(), values)
+            return await fetch(connection, statements, *options)
 
-        monkeypatch.setattr(PostgresConnection, "fetch", watched)
+        monkeypatch.setattr(PostgresConnection, "fetch_last", watched)
 
     def record(self, text: str, values: Any) -> None:
         if "SELECT" in text:

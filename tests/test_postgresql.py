@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from itertools import permutations
 from socket import AF_UNIX
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -151,13 +152,72 @@ def test_statement_may_be_larger_than_what_the_socket_takes() -> None:
     connected(check)
 
 
+INSERT = b"INSERT INTO numbers VALUES ($1)"
+
+
+async def make_table(connection: PostgresConnection) -> None:
+    await connection.fetch(b"DROP TABLE IF EXISTS numbers", [])
+    await connection.fetch(b"CREATE TEMPORARY TABLE numbers (n int PRIMARY KEY)", [])
+    await connection.commit()
+
+
+async def numbers(connection: PostgresConnection) -> list[int]:
+    rows = await connection.fetch(b"SELECT n FROM numbers ORDER BY n", [])
+    await connection.rollback()
+    return [n for (n,) in rows]
+
+
 def test_many_rows_are_run() -> None:
     async def check(connection: PostgresConnection) -> None:
-        await connection.fetch(b"CREATE TEMPORARY TABLE numbers (n int)", [])
-        await connection.run_many(b"INSERT INTO numbers VALUES ($1)", [[n] for n in range(100)])
+        await make_table(connection)
+        await connection.fetch_last([(INSERT, [[n] for n in range(100)])])
         assert await connection.fetch(b"SELECT sum(n) FROM numbers", []) == [(4950,)]
+        assert await prepared(connection) == 1
 
     connected(check)
+
+
+def test_statements_that_are_sent_together_are_committed_together() -> None:
+    async def check(connection: PostgresConnection) -> None:
+        await make_table(connection)
+        for n in range(0, 3 * (MAX_UNPREPARED + 3), 3):
+            on_success = Mock()
+            statements = [(INSERT, [[n], [n + 1]]), (INSERT + b" RETURNING n", [[n + 2]])]
+            assert await connection.fetch_last(statements, True, on_success) == [(n + 2,)]
+            assert on_success.call_count == 2
+            assert not connection.in_transaction
+        assert await numbers(connection) == list(range(n + 3))
+
+    connected(check, autocommit=False)
+
+
+@pytest.mark.parametrize("times", [0, MAX_UNPREPARED + 3])
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("bad", range(3))
+def test_failure_of_one_of_the_statements_keeps_the_others_from_being_committed(
+    times: int, begun: bool, bad: int
+) -> None:
+    async def check(connection: PostgresConnection) -> None:
+        await make_table(connection)
+        for n in range(times + 1):
+            await connection.fetch_last([(INSERT, [[-n]])], True)
+        there = await numbers(connection)
+        values = [1, 2, 3]
+        values[bad] = 0
+        for _ in range(2):
+            if begun:
+                await connection.fetch(b"SELECT 1", [])
+            on_success = Mock()
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                await connection.fetch_last([(INSERT, [[n]]) for n in values], True, on_success)
+            assert on_success.call_count == bad
+            assert connection.info.transaction_status == TransactionStatus.INERROR
+            await connection.rollback()
+            assert await numbers(connection) == there
+        await connection.fetch_last([(INSERT, [[1], [2]])], True)
+        assert await numbers(connection) == [*there, 1, 2]
+
+    connected(check, autocommit=False)
 
 
 @pytest.mark.parametrize("autocommit", [True, False])

@@ -24,6 +24,7 @@ from orders_api.settings import Settings
 from orders_api.storage import engines
 from orders_api.storage.insertion import Insertion
 from orders_api.storage.migrations import migrate
+from orders_api.storage.postgresql import PostgresConnection
 from orders_api.storage.schemas import table_of
 from orders_api.storage.statements import Statement
 from orders_api.web import UNAUTHORIZED, Problem, Read, Router
@@ -140,10 +141,19 @@ def test_commit_that_fails_leaves_a_connection_that_works(
     async def fail(_: object) -> None:
         raise failure("the disk is full")
 
+    fetch = PostgresConnection.fetch_last
+
+    async def fetch_or_fail(
+        connection: PostgresConnection, statements: Any, commit: bool = False, *rest: Any
+    ) -> Any:
+        rows = await fetch(connection, statements, False, *rest)
+        return await fail(connection) if commit else rows
+
     with local_client(create_app(settings)) as client:
         new_store(client)
         with monkeypatch.context() as patch:
             patch.setattr(driver, "commit", fail)
+            patch.setattr(PostgresConnection, "fetch_last", fetch_or_fail)
             for _ in range(2):
                 response = client.post("/todos", json={"task": "Wait"}, headers=headers)
                 problem(response, 503, "unavailable")

@@ -16,14 +16,16 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.exc import PendingRollbackError
 from sqlalchemy.util import greenlet_spawn
 
-from orders_api.storage.observers import has_other_listeners
+from orders_api.storage.observers import has_other_listeners, tell
+from orders_api.storage.pipeline import PIPELINE, Pipeline
 from orders_api.storage.row_mapper import ResultProcessors, Row
 from orders_api.storage.sqlite import ShortStatements, TakesLongError
-from orders_api.storage.stale_connections import examine, handle_error
+from orders_api.storage.stale_connections import handle_error
 from orders_api.storage.statements import CompiledStatement, Statement, Values
+from orders_api.storage.translation import raise_translated, translate
 
 Result = TypeVar("Result")
 FEW = 100  # rows that are inserted without another thread
@@ -46,6 +48,9 @@ class PooledConnection:
 
         self._shortcuts = shortcuts
         self._takes_shortcut = False
+        self.pipeline = Pipeline(connection)
+        if not self.is_sqlite:
+            connection.info[PIPELINE] = self.pipeline
         self.running = asyncio.Lock()
         """Held while a statement runs: several tasks may, but the transaction must not end then."""
 
@@ -68,7 +73,7 @@ class PooledConnection:
             rows = await self._read_or_write(compiled, bind_values)
             return rows, compiled.processors(compiled.unknown_types)
         async with self.running:
-            rows = await self._run(compiled.text, self.driver.fetch, compiled.encoded, bind_values)
+            rows = await self.pipeline.send((compiled, [bind_values]))
             return rows, compiled.processors(self.driver.column_types())
 
     async def values(self, statement: Statement, values: Values) -> list[tuple[Any, ...]]:
@@ -97,10 +102,13 @@ class PooledConnection:
             self._run_here(self.short.execute_many, compiled.text, bind_values)
         elif self.is_sqlite:
             await self._run(compiled.text, self.driver.executemany, compiled.text, bind_values)
-        elif len(bind_values) == 1:
-            await self._run(compiled.text, self.driver.fetch, compiled.encoded, bind_values[0])
         else:
-            await self._run(compiled.text, self.driver.run_many, compiled.encoded, bind_values)
+            await self.pipeline.put(compiled, bind_values)
+
+    async def flush(self) -> None:
+        """Send what waits to be sent with the next statement."""
+        async with self.running:
+            await self.pipeline.send()
 
     # --- Transactions ---------------------------------------------------------------------
 
@@ -144,13 +152,17 @@ class PooledConnection:
     async def commit(self) -> None:
         self.check()
         async with self.running:
+            is_sent = bool(self.pipeline.waiting)
+            if is_sent:
+                await self.pipeline.send(commit=True)
             if self.connection.in_transaction():
                 await greenlet_spawn(self.connection.commit)
-            else:
+            elif not is_sent:
                 await self._translate_errors("COMMIT", self.driver.commit)
 
     async def rollback(self) -> None:
         """Undo what was not committed, whether SQLAlchemy knows of it or not."""
+        self.pipeline.waiting.clear()
 
         def rollback() -> None:
             try:
@@ -201,22 +213,18 @@ class PooledConnection:
         self, text: str, run: Callable[..., Awaitable[Result]], *arguments: Any
     ) -> Result:
         events = self.connection.engine.dispatch
-        self._tell(events.before_cursor_execute, text)
+        tell(self.connection, events.before_cursor_execute, text)
         result = await self._translate_errors(text, run, *arguments)
-        self._tell(events.after_cursor_execute, text)
+        tell(self.connection, events.after_cursor_execute, text)
         return result
 
     def _run_here(self, run: Callable[..., Result], text: str, *arguments: Any) -> Result:
         """Run a short statement of SQLite's, without a wait."""
         events = self.connection.engine.dispatch
-        self._tell(events.before_cursor_execute, text)
+        tell(self.connection, events.before_cursor_execute, text)
         result = self._translate_errors_here(run, text, *arguments)
-        self._tell(events.after_cursor_execute, text)
+        tell(self.connection, events.after_cursor_execute, text)
         return result
-
-    def _tell(self, observers: Iterable[Any], text: str) -> None:
-        for observer in observers:
-            observer(self.connection, None, text, None, None, False)
 
     def _translate_errors_here(
         self, run: Callable[..., Result], text: str, *arguments: Any
@@ -226,7 +234,7 @@ class PooledConnection:
         except TakesLongError:
             raise
         except Exception as error:
-            raise self._translate(error, text) from error
+            raise translate(self.connection, error, text) from error
 
     async def _translate_errors(
         self, text: str, run: Callable[..., Awaitable[Result]], *arguments: Any
@@ -234,34 +242,4 @@ class PooledConnection:
         try:
             return await run(*arguments)
         except BaseException as error:
-            translated = await greenlet_spawn(self._translate, error, text)
-            if translated is error:
-                raise
-            raise translated from error
-
-    def _translate(self, error: BaseException, text: str) -> BaseException:
-        """Return what SQLAlchemy would raise; invalidate the connection if that is broken."""
-        connection, dialect = self.connection, self.connection.dialect
-        driver_error = dialect.loaded_dbapi.Error
-        translated: BaseException = error
-        if not isinstance(error, Exception):
-            is_broken = True  # nobody knows what it was interrupted in
-        else:
-            is_broken = isinstance(error, driver_error) and dialect.is_disconnect(
-                error, connection.connection, None
-            )
-            stale = None
-            if not self.is_sqlite:
-                is_broken, stale = examine(connection, error, is_broken)
-            translated = stale or DBAPIError.instance(
-                text,
-                None,
-                error,
-                driver_error,
-                hide_parameters=True,
-                connection_invalidated=is_broken,
-                dialect=dialect,
-            )
-        if is_broken and not connection.invalidated:
-            connection.invalidate(error)
-        return translated
+            await raise_translated(self.connection, error, text)

@@ -5,7 +5,7 @@ taken, which are looked up for a list of values. What the database makes (an inc
 server default, a computed column) is left to it where the object has None.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from operator import attrgetter
@@ -178,27 +178,6 @@ def insert_and_tell_key(table: Table) -> Insert:
     return insert(table).returning(*table.primary_key)
 
 
-@cache
-def insert_together(targets: tuple[tuple[Target, tuple[str, ...], int], ...]) -> Insert:
-    """Insert a number of rows with these columns into each table by one statement.
-
-    PostgreSQL looks at foreign keys when the statement has ended, whatever it did first. The
-    parameters are named as in `values_together`.
-    """
-
-    def row(target: Target, names: tuple[str, ...], end: str) -> dict[str, Any]:
-        types = {name: _table(target).c[name].type for name in names if name != VALUE}
-        columns: dict[str, Any] = {n: bindparam(n + end, type_=t) for n, t in types.items()}
-        return columns | _lookup(target, VALUE + end) if isinstance(target, Nested) else columns
-
-    inserts = [
-        insert(_table(target)).values([row(target, names, f"_{i}_{n}") for n in range(count)])
-        for i, (target, names, count) in enumerate(targets)
-    ]
-    first, *others = inserts
-    return first.add_cte(*(other.cte(f"insert_{i}") for i, other in enumerate(others)))
-
-
 def _table(target: Target) -> Any:
     return target.relationship.secondary if isinstance(target, Nested) else target
 
@@ -217,13 +196,4 @@ def _lookup(nested: Nested, name: str) -> dict[str, Any]:
         .limit(literal_column("1"))
         .scalar_subquery()
         for a, b in nested.relationship.secondary_synchronize_pairs or ()
-    }
-
-
-def values_together(targets: Iterable[list[dict[str, Any]]]) -> dict[str, Any]:
-    return {
-        f"{name}_{i}_{row}": value
-        for i, rows in enumerate(targets)
-        for row, values in enumerate(rows)
-        for name, value in values.items()
     }

@@ -4,7 +4,7 @@ Observers are called by the shortcut too; where there are others, it is not take
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
@@ -28,6 +28,12 @@ class Observer:
     ) -> tuple[str, Any]:
         self.function(connection, sql)
         return sql, values
+
+
+def tell(connection: Connection, observers: Iterable[Any], text: str) -> None:
+    """Call the observers of a statement that SQLAlchemy does not run."""
+    for observer in observers:
+        observer(connection, None, text, None, None, False)
 
 
 def observe_statements(

@@ -7,19 +7,19 @@ and what happens to a statement that is interrupted. What is kept:
 - The socket is registered at most once, and only while it is open. An error or an interruption
   ends that, and psycopg waits for the rest itself.
 - A statement is prepared exactly if psycopg's own list says so: both ways share it.
-- `BEGIN`, a preparation and a statement that are sent together leave the pipeline together,
-  whichever of them fails, and the first failure is raised.
+- `BEGIN`, preparations, statements and `COMMIT` that are sent together leave the pipeline together,
+  whichever of them fails. The server skips all that follows the first failure, which is raised.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
-from psycopg import AsyncConnection, AsyncRawCursor, errors
+from psycopg import AsyncConnection, errors
 from psycopg._preparing import Prepare
 from psycopg.abc import PQGen
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.generators import execute, fetch_many, send
+from psycopg.generators import fetch_many, send
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
@@ -107,8 +107,21 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
 
     async def fetch(self, text: bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Run a statement whose parameters are `$1` and so on, and return its rows."""
+        return await self.fetch_last([(text, [values])])
+
+    async def fetch_last(
+        self,
+        statements: Sequence[tuple[bytes, Sequence[Sequence[Any]]]],
+        commit: bool = False,
+        on_success: Callable[[], None] | None = None,
+    ) -> list[tuple[Any, ...]]:
+        """Run statements that are sent together, and return the rows of the last one.
+
+        Each is run once for each of its rows of values; then `on_success` is called. With `commit`
+        they end the transaction if all have succeeded.
+        """
         async with self.lock:  # as psycopg's cursors do: tasks that share it wait for each other
-            result = await self.wait(self._run(text, values))
+            result = await self.wait(self._run(statements, commit, on_success))
             self._transformer.set_pgresult(result)
             return self._transformer.load_rows(0, result.ntuples, tuple)
 
@@ -117,59 +130,78 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
         result = self._transformer.pgresult
         return tuple(map(result.ftype, range(result.nfields))) if result else ()
 
-    async def run_many(self, text: bytes, rows: Sequence[Sequence[Any]]) -> None:
-        await AsyncRawCursor(self).executemany(text, rows)
-
-    def _run(self, text: bytes, values: Sequence[Any]) -> PQGen[PGresult]:
-        pgconn, transformer = self.pgconn, self._transformer
-        parameters = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
-        types, formats = transformer.types, transformer.formats
-        # psycopg knows what is prepared, and when that is lost.
-        query: Any = _Query(text, types)
-        prepare, name = self._prepared.get(query)
-        prepares = prepare is Prepare.SHOULD
+    def _run(
+        self,
+        statements: Sequence[tuple[bytes, Sequence[Sequence[Any]]]],
+        commit: bool,
+        on_success: Callable[[], None] | None,
+    ) -> PQGen[PGresult]:
+        pgconn = self.pgconn
         begins = not self.autocommit and not self.in_transaction
-        if not begins and not prepares:
-            self._send(query, name, parameters, formats)
-            results = yield from execute(pgconn)
-        else:
-            # Sent together, and answered together.
+        groups = [[_Query(self, text, values) for values in rows] for text, rows in statements]
+        first = groups[0][0]
+        is_alone = not (begins or commit or first.prepares or groups[1:] or groups[0][1:])
+        if not is_alone:
             pgconn.enter_pipeline_mode()
-            if begins:
-                pgconn.send_query_params(b"BEGIN", None)
-            if prepares:
-                pgconn.send_prepare(name, text, types)
-            self._send(query, name, parameters, formats)
+        if begins:
+            pgconn.send_query_params(b"BEGIN", None)
+        for group in groups:
+            for query in group:
+                query.send(pgconn)
+        if commit:
+            pgconn.send_query_params(b"COMMIT", None)
+        if not is_alone:
             pgconn.pipeline_sync()
-            yield from send(pgconn)
-            results = []
-            for _ in range(1 + begins + prepares):
-                results += yield from fetch_many(pgconn)
+        yield from send(pgconn)
+        results = (yield from fetch_many(pgconn)) if begins else []
+        for group in groups:
+            for query in group:
+                prepared = (yield from fetch_many(pgconn)) if query.prepares else []
+                answer = yield from fetch_many(pgconn)
+                query.validate(prepared or answer)
+                results += prepared + answer
+            if on_success and answer[-1].status in _GOOD:
+                on_success()
+        last: PGresult = answer[-1]
+        if commit:
+            results += yield from fetch_many(pgconn)
+        if not is_alone:
             yield from fetch_many(pgconn)  # the answer to the sync
             pgconn.exit_pipeline_mode()
-        if not prepares or results[begins].status == ExecStatus.COMMAND_OK:
-            key = self._prepared.maybe_add_to_cache(query, prepare, name)
-            if key is not None:
-                self._prepared.validate(key, prepare, name, results[-1:])
         for result in results:
             if result.status not in _GOOD:
                 raise errors.error_from_result(result)
         yield from self._prepared.maintain_gen(self)
-        last: PGresult = results[-1]
         return last
 
-    def _send(self, query: "_Query", name: bytes, parameters: Any, formats: Any) -> None:
-        if name:
-            self.pgconn.send_query_prepared(name, parameters, formats)
+
+class _Query:
+    """A statement with its values, prepared if psycopg says so."""
+
+    def __init__(self, connection: PostgresConnection, text: bytes, values: Sequence[Any]) -> None:
+        transformer, self._known = connection._transformer, connection._prepared
+        self.query = text
+        self.parameters = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
+        # The same text may have parameters of other types.
+        self.types, self.formats = transformer.types, transformer.formats
+        query: Any = self
+        self._prepare, self._name = self._known.get(query)
+        self.prepares = self._prepare is Prepare.SHOULD
+        self._is_new = self._known.maybe_add_to_cache(query, self._prepare, self._name) is not None
+
+    def send(self, pgconn: Any) -> None:
+        if self.prepares:
+            pgconn.send_prepare(self._name, self.query, self.types)
+        if self._name:
+            pgconn.send_query_prepared(self._name, self.parameters, self.formats)
         else:
-            self.pgconn.send_query_params(query.query, parameters, query.types, formats)
+            pgconn.send_query_params(self.query, self.parameters, self.types, self.formats)
 
-
-class _Query(NamedTuple):
-    """What psycopg knows a statement by: the same text may have parameters of other types."""
-
-    query: bytes
-    types: tuple[int, ...] | None
+    def validate(self, results: Sequence[PGresult]) -> None:
+        """Have psycopg forget a statement that has failed when it was first known or prepared."""
+        if self._is_new or (self.prepares and results[-1].status not in _GOOD):
+            query: Any = self
+            self._known.validate(self._known.key(query), self._prepare, self._name, results)
 
 
 _GOOD = {ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK}

@@ -20,11 +20,11 @@ PRIVATE_NAMES = {
     "postgresql": [
         *SQLALCHEMY,
         "psycopg._preparing:Prepare.SHOULD",
+        "psycopg._preparing:PrepareManager.key",
         "psycopg._preparing:PrepareManager.get",
         "psycopg._preparing:PrepareManager.maybe_add_to_cache",
         "psycopg._preparing:PrepareManager.validate",
         "psycopg._preparing:PrepareManager.maintain_gen",
-        "psycopg.generators:execute",
         "psycopg.generators:fetch_many",
         "psycopg.generators:send",
     ],

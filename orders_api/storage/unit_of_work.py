@@ -1,7 +1,7 @@
 """A session in one transaction: all of it happens, or nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, TypeVar
 from weakref import proxy
 
@@ -18,16 +18,11 @@ from orders_api.storage.engines import Database
 from orders_api.storage.insertion import (
     insert_and_tell_key,
     insert_of,
-    insert_together,
     must_be_read_back,
     rows_of,
-    values_together,
 )
 from orders_api.storage.projection import by_keys, projection_of
 from orders_api.storage.schemas import members_of, table_of
-
-# Rows of a table that one statement inserts: every number of them is a statement that is kept.
-MAX_TOGETHER = 8
 
 Schema = TypeVar("Schema", bound=SQLModel)
 HAS_ENDED = (
@@ -164,7 +159,7 @@ class UnitOfWork(AsyncSession):
         is_kept = False
         try:
             if commit and self.in_transaction():
-                await self.commit()
+                await super().commit()
             elif self.in_transaction():
                 await super().close()
             is_kept = commit
@@ -178,13 +173,26 @@ class UnitOfWork(AsyncSession):
     async def check(self) -> None:
         """Do all that a commit does before the database is asked to: it raises the same errors."""
         await self.flush_changes()
+        await self._send_waiting()
         if self._connection:
             self._connection.check()
+
+    async def commit(self) -> None:
+        await super().commit()
+        await self._send_waiting()
+
+    async def flush(self, objects: Sequence[Any] | None = None) -> None:
+        await super().flush(objects)
+        await self._send_waiting()
+
+    async def _send_waiting(self) -> None:
+        if self._connection:
+            await self._connection.flush()
 
     async def flush_changes(self) -> None:
         """Send what the session has not sent yet, before a statement that goes past it."""
         if self.in_transaction():
-            await self.flush()
+            await super().flush()
             if self.in_nested_transaction():
                 await self.connection()  # its SAVEPOINT, which is sent when the session needs it
 
@@ -204,7 +212,11 @@ class UnitOfWork(AsyncSession):
         return {getattr(one, projection.key.key): one for one in objects}
 
     async def insert(self, one: Schema) -> Schema:
-        """Insert the rows of an object, and return it with all that its Out class shows."""
+        """Insert the rows of an object, and return it with all that its Out class shows.
+
+        What the database refuses is raised here, by what is sent to it next, or at the end. `flush`
+        raises it at once.
+        """
         await self.flush_changes()
         compiled, schema = self.database.statement, type(one)
         key = projection_of(schema).key
@@ -215,15 +227,10 @@ class UnitOfWork(AsyncSession):
             ((made,),) = await (await self.pooled_connection()).values(statement, values)
             setattr(one, key.key, made)
             tables = rows_of(one)[1:]
-        if self.database.is_sqlite or any(len(rows) > MAX_TOGETHER for _, rows in tables):
-            for table, rows in tables:
-                statement = compiled(insert_of(table), tuple(rows[0]))
-                # Asked for each time: an error in another task may have ended the transaction.
-                await (await self.pooled_connection()).run(statement, *rows)
-        elif tables:
-            form = tuple((table, tuple(rows[0]), len(rows)) for table, rows in tables)
-            values = values_together(rows for _, rows in tables)
-            await (await self.pooled_connection()).run(compiled(insert_together(form)), values)
+        for table, rows in tables:
+            statement = compiled(insert_of(table), tuple(rows[0]))
+            # Asked for each time: an error in another task may have ended the transaction.
+            await (await self.pooled_connection()).run(statement, *rows)
         shown = await self.read_back(schema, one) if must_be_read_back(schema) else one
         return self._attach(one, shown) if table_of(schema) is schema else shown
 

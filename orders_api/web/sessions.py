@@ -173,7 +173,10 @@ class Writer(UnitOfWork):
         return row
 
     async def create(self, one: Schema) -> Schema:
-        """Insert the rows of an object, and say in the Location header where it is from now on."""
+        """Insert the rows of an object, and say in the Location header where it is from now on.
+
+        `flush` raises at once what the database refuses, which may be raised later otherwise.
+        """
         one = await self.insert(one)
         key = projection_of(type(one)).key
         path = quote(self.request.scope["path"].rstrip("/"))

@@ -199,11 +199,14 @@ FROM parents JOIN chapter AS chapter_4 ON parents.book_id = chapter_4.book_id JO
 ORDER BY list, c1 ASC NULLS LAST, c5 ASC, c18, c20, c23, c30, c32;
 
 -- BookDetail, inserted
-WITH insert_0 AS (INSERT INTO bookgenre (book_id, genre_id)
-VALUES ($8::UUID, $9::UUID), ($10::UUID, $11::UUID)), insert_1 AS (INSERT INTO chapter (title, pages, book_id, number)
-VALUES ($12::VARCHAR, $13::INTEGER, $14::UUID, $15::INTEGER), ($16::VARCHAR, $17::INTEGER, $18::UUID, $19::INTEGER)), insert_2 AS (INSERT INTO note (text, book_id, number)
-VALUES ($20::VARCHAR, $21::UUID, $22::INTEGER), ($23::VARCHAR, $24::UUID, $25::INTEGER), ($26::VARCHAR, $27::UUID, $28::INTEGER)) INSERT INTO book (version, title, shelf, weight, book_id, author_id, editor_id)
+INSERT INTO book (version, title, shelf, weight, book_id, author_id, editor_id)
 VALUES ($1::INTEGER, $2::VARCHAR, $3::VARCHAR, $4, $5::UUID, $6::UUID, $7::UUID);
+INSERT INTO bookgenre (book_id, genre_id)
+VALUES ($1::UUID, $2::UUID);
+INSERT INTO chapter (title, pages, book_id, number)
+VALUES ($1::VARCHAR, $2::INTEGER, $3::UUID, $4::INTEGER);
+INSERT INTO note (text, book_id, number)
+VALUES ($1::VARCHAR, $2::UUID, $3::INTEGER);
 WITH parents AS (SELECT book.version AS version, book.title AS title, book.shelf AS shelf, book.weight AS weight, book.status AS status, book.title_length AS title_length, book.book_id AS book_id, book.author_id AS author_id, book.editor_id AS editor_id
 FROM book
 WHERE book.book_id IN ($1::UUID)) SELECT 0 AS list, parents.book_id AS key, parents.title AS c0, parents.shelf AS c1, parents.weight AS c2, parents.status AS c3, parents.title_length AS c4, parents.book_id AS c5, (SELECT count(*) AS count_1
@@ -233,17 +236,14 @@ FROM parents JOIN chapter AS chapter_4 ON parents.book_id = chapter_4.book_id JO
 ORDER BY list, c18, c20, c23, c30, c32;
 
 -- BookGenres, inserted
-WITH insert_0 AS (INSERT INTO bookgenre (book_id, genre_id)
-VALUES ($8::UUID, (SELECT genre.genre_id
-FROM genre
-WHERE genre.name = $9::VARCHAR
-ORDER BY genre.genre_id
-LIMIT 1)), ($10::UUID, (SELECT genre.genre_id
-FROM genre
-WHERE genre.name = $11::VARCHAR
-ORDER BY genre.genre_id
-LIMIT 1))) INSERT INTO book (version, title, shelf, weight, book_id, author_id, editor_id)
+INSERT INTO book (version, title, shelf, weight, book_id, author_id, editor_id)
 VALUES ($1::INTEGER, $2::VARCHAR, $3::VARCHAR, $4, $5::UUID, $6::UUID, $7::UUID);
+INSERT INTO bookgenre (book_id, genre_id)
+VALUES ($1::UUID, (SELECT genre.genre_id
+FROM genre
+WHERE genre.name = $2::VARCHAR
+ORDER BY genre.genre_id
+LIMIT 1));
 WITH parents AS (SELECT book.version AS version, book.title AS title, book.shelf AS shelf, book.weight AS weight, book.status AS status, book.title_length AS title_length, book.book_id AS book_id, book.author_id AS author_id, book.editor_id AS editor_id
 FROM book
 WHERE book.book_id IN ($1::UUID)) SELECT 0 AS list, parents.book_id AS key, parents.title AS c0, parents.shelf AS c1, parents.weight AS c2, parents.status AS c3, parents.title_length AS c4, parents.book_id AS c5, parents.author_id AS c6, CAST(NULL AS VARCHAR(200)) AS c7, CAST(NULL AS VARCHAR(200)) AS c8

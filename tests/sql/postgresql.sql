@@ -96,10 +96,12 @@ WHERE products.product_id IN ($1::UUID);
 UPDATE coupons SET version=(coupons.version + %(version_1)s::INTEGER), updated_at=%(updated_at)s::TIMESTAMP WITH TIME ZONE, remaining_count=(coupons.remaining_count - %(remaining_count_1)s::INTEGER)
 WHERE coupons.code = %(code_1)s::VARCHAR AND coupons.remaining_count > %(remaining_count_2)s::INTEGER
 RETURNING coupons.version, coupons.code, coupons.init_count, coupons.percent_off, coupons.created_at, coupons.updated_at, coupons.coupon_id, coupons.remaining_count;
-WITH insert_0 AS (INSERT INTO order_totals (subtotal, discount, total, order_id, currency)
-VALUES ($6, $7, $8, $9::UUID, $10::VARCHAR)), insert_1 AS (INSERT INTO order_items (line, name, unit_price, currency, quantity, order_id, product_id, date, coupon_code)
-VALUES ($11::INTEGER, $12::VARCHAR, $13, $14::VARCHAR, $15::INTEGER, $16::UUID, $17::UUID, $18::TIMESTAMP WITH TIME ZONE, $19::VARCHAR)) INSERT INTO orders (order_id, date, coupon_id, coupon_code, percent_off)
+INSERT INTO orders (order_id, date, coupon_id, coupon_code, percent_off)
 VALUES ($1::UUID, $2::TIMESTAMP WITH TIME ZONE, $3::UUID, $4::VARCHAR, $5::INTEGER);
+INSERT INTO order_totals (subtotal, discount, total, order_id, currency)
+VALUES ($1, $2, $3, $4::UUID, $5::VARCHAR);
+INSERT INTO order_items (line, name, unit_price, currency, quantity, order_id, product_id, date, coupon_code)
+VALUES ($1::INTEGER, $2::VARCHAR, $3, $4::VARCHAR, $5::INTEGER, $6::UUID, $7::UUID, $8::TIMESTAMP WITH TIME ZONE, $9::VARCHAR);
 
 -- changed: PATCH /products/{productId} {"price": 2}
 SELECT products.version, products.name, products.description, products.price, products.store_id, products.created_at, products.updated_at, products.product_id, stores_1.version AS version_1, stores_1.name AS name_1, stores_1.city, stores_1.country, stores_1.currency, stores_1.street, stores_1.zipcode, stores_1.domain, stores_1.phone, stores_1.email, stores_1.created_at AS created_at_1, stores_1.updated_at AS updated_at_1, stores_1.store_id AS store_id_1
