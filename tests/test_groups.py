@@ -378,6 +378,7 @@ def test_read_for_which_nobody_waits_any_more_is_interrupted(checked: Callable[.
                     await database.read(lambda c: c.values(endless, {}))
         while set(threading.enumerate()) - others:
             await database.close_idle()
+            await database.reader.dispose()  # of one that was opened for nobody
             await asyncio.sleep(0.001)
 
     checked(check)
