@@ -9,7 +9,6 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection
 from starlette.types import Scope
 from uvicorn.config import LOGGING_CONFIG
 
@@ -115,14 +114,14 @@ class StatementLog:
     def __init__(self, slow_ms: int) -> None:
         self.slow_ms = slow_ms
 
-    def before(self, connection: Connection, sql: str) -> None:
-        connection.info["started"] = time.perf_counter()
+    def before(self, info: dict[Any, Any], sql: str) -> None:
+        info["started"] = time.perf_counter()
         state = request_state.get(None)
         if state and not sql.startswith("BEGIN"):  # implicit on PostgreSQL, a statement on SQLite
             state["statements"] += 1
 
-    def after(self, connection: Connection, sql: str) -> None:
-        seconds = time.perf_counter() - connection.info["started"]
+    def after(self, info: dict[Any, Any], sql: str) -> None:
+        seconds = time.perf_counter() - info["started"]
         if seconds * 1000 >= self.slow_ms:
             log_slow(sql, seconds)
 

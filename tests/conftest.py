@@ -24,14 +24,14 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
-from sqlalchemy import CompoundSelect, Connection, Engine, literal, select, union_all
+from sqlalchemy import CompoundSelect, Engine, literal, select, union_all
 from sqlmodel import SQLModel
 
 from orders_api.app import create_app
 from orders_api.settings import Settings
 from orders_api.storage.engines import Database
 from orders_api.storage.migrations import migrate
-from orders_api.storage.observers import observe_statements
+from orders_api.storage.observers import Info, observe_statements
 from orders_api.web import passwords
 from tests.postgres import WORKER, Postgres as Postgres, wait_for_postgres
 from tests.transport import InProcess
@@ -141,7 +141,7 @@ def shown(body: bytes) -> str:
     return f"{text[:2000]}{'…' if len(text) > 2000 else ''}\n" if text else ""
 
 
-def record_statement(_: Connection, text: str) -> None:
+def record_statement(_: Info, text: str) -> None:
     sent.append(text)
 
 
@@ -257,7 +257,7 @@ class Statements:
 
     texts: list[str] = field(default_factory=list)
 
-    def record(self, _: Connection, text: str) -> None:
+    def record(self, _: Info, text: str) -> None:
         if not text.startswith("BEGIN"):  # implicit on PostgreSQL, a statement on SQLite
             self.texts.append(text)
 

@@ -48,9 +48,10 @@ class PooledConnection:
 
         self._shortcuts = shortcuts
         self._takes_shortcut = False
+        self.info = connection.info
         self.pipeline = Pipeline(connection)
         if not self.is_sqlite:
-            connection.info[PIPELINE] = self.pipeline
+            self.info[PIPELINE] = self.pipeline
         self.running = asyncio.Lock()
         """Held while a statement runs: several tasks may, but the transaction must not end then."""
 
@@ -72,9 +73,11 @@ class PooledConnection:
         if self.short:
             rows = await self._read_or_write(compiled, bind_values)
             return rows, compiled.processors(compiled.unknown_types)
-        async with self.running:
+        if self.pipeline.waiting:
             rows = await self.pipeline.send((compiled, [bind_values]))
-            return rows, compiled.processors(self.driver.column_types())
+        else:
+            rows = await self._run(compiled.text, self.driver.fetch, compiled.encoded, bind_values)
+        return rows, compiled.processors(self.driver.column_types())
 
     async def values(self, statement: Statement, values: Values) -> list[tuple[Any, ...]]:
         """Run a statement, and return its rows of values as Python's."""
@@ -213,17 +216,17 @@ class PooledConnection:
         self, text: str, run: Callable[..., Awaitable[Result]], *arguments: Any
     ) -> Result:
         events = self.connection.engine.dispatch
-        tell(self.connection, events.before_cursor_execute, text)
+        tell(self.info, events.before_cursor_execute, text)
         result = await self._translate_errors(text, run, *arguments)
-        tell(self.connection, events.after_cursor_execute, text)
+        tell(self.info, events.after_cursor_execute, text)
         return result
 
     def _run_here(self, run: Callable[..., Result], text: str, *arguments: Any) -> Result:
         """Run a short statement of SQLite's, without a wait."""
         events = self.connection.engine.dispatch
-        tell(self.connection, events.before_cursor_execute, text)
+        tell(self.info, events.before_cursor_execute, text)
         result = self._translate_errors_here(run, text, *arguments)
-        tell(self.connection, events.after_cursor_execute, text)
+        tell(self.info, events.after_cursor_execute, text)
         return result
 
     def _translate_errors_here(

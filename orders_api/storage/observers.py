@@ -12,34 +12,37 @@ from sqlalchemy import Connection, Engine, event
 ENGINE_LOG = logging.getLogger("sqlalchemy.engine.Engine")
 """SQLAlchemy's own log of statements, which `echo=True` turns on."""
 
+Info = dict[Any, Any]
+"""What SQLAlchemy keeps with a connection for whoever uses it."""
+
 
 class Observer:
-    """A listener that needs no more of a statement than its connection and its SQL.
+    """A listener that needs no more of a statement than its SQL and its connection's `info`.
 
     The driver's own way has no cursor and no context to tell of. It is taken as long as no other
     kind of listener is there.
     """
 
-    def __init__(self, function: Callable[[Connection, str], None]) -> None:
+    def __init__(self, function: Callable[[Info, str], None]) -> None:
         self.function = function
 
     def __call__(
         self, connection: Connection, _cursor: Any, sql: str, values: Any, *_: Any
     ) -> tuple[str, Any]:
-        self.function(connection, sql)
+        self.function(connection.info, sql)
         return sql, values
 
 
-def tell(connection: Connection, observers: Iterable[Any], text: str) -> None:
+def tell(info: Info, observers: Iterable[Any], text: str) -> None:
     """Call the observers of a statement that SQLAlchemy does not run."""
     for observer in observers:
-        observer(connection, None, text, None, None, False)
+        observer.function(info, text)
 
 
 def observe_statements(
     target: Engine | type[Engine],
-    before: Callable[[Connection, str], None] | None = None,
-    after: Callable[[Connection, str], None] | None = None,
+    before: Callable[[Info, str], None] | None = None,
+    after: Callable[[Info, str], None] | None = None,
 ) -> Callable[[], None]:
     """Call functions before and after each statement; return what stops that."""
     listeners = []

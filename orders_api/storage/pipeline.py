@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.util import await_only
 
-from orders_api.storage.observers import tell
+from orders_api.storage.observers import Info, tell
 from orders_api.storage.row_mapper import Row
 from orders_api.storage.statements import CompiledStatement
 from orders_api.storage.translation import raise_translated
@@ -36,6 +36,7 @@ class Pipeline:
     def __init__(self, connection: Connection) -> None:
         self.waiting: list[Bound] = []
         self._connection = connection
+        self._info = connection.info
         self._driver: Any = connection.connection.driver_connection
 
     async def put(self, compiled: CompiledStatement, rows: Sequence[Sequence[Any]]) -> None:
@@ -58,11 +59,11 @@ class Pipeline:
         texts = deque(compiled.text for compiled, _ in statements)
 
         def on_success() -> None:
-            tell(self._connection, events.after_cursor_execute, texts.popleft())
+            tell(self._info, events.after_cursor_execute, texts.popleft())
             if texts:
-                tell(self._connection, events.before_cursor_execute, texts[0])
+                tell(self._info, events.before_cursor_execute, texts[0])
 
-        tell(self._connection, events.before_cursor_execute, texts[0])
+        tell(self._info, events.before_cursor_execute, texts[0])
         try:
             answer: Iterable[Row] = await self._driver.fetch_last(
                 [(compiled.encoded, rows) for compiled, rows in statements], commit, on_success
@@ -72,8 +73,8 @@ class Pipeline:
         return answer
 
 
-def send_waiting(connection: Connection, _: str) -> None:
+def send_waiting(info: Info, _: str) -> None:
     """Listen to SQLAlchemy's own statements, before which is sent what waits."""
-    pipeline = connection.info.get(PIPELINE)
+    pipeline = info.get(PIPELINE)
     if pipeline and pipeline.waiting:
         await_only(pipeline.send())

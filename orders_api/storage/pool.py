@@ -149,7 +149,7 @@ class ConnectionPool:
                 await self._close_all_idle()
             elif self._keep:
                 if not connection.is_sqlite:
-                    connection.connection.info[UNTRIED] = True
+                    connection.info[UNTRIED] = True
                 kept = connection
             else:
                 await greenlet_spawn(connection.connection.close)

@@ -32,6 +32,7 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
         super().__init__(*args, **options)
         self._waiter: asyncio.Future[None] | None = None
         self._watched: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._transformer = Transformer(self)
 
     # --- Waiting --------------------------------------------------------------------------
@@ -65,7 +66,8 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
     async def _wait_until_readable(self, interval: float) -> None:
         """Wait until there is something to read, and no longer than the interval.
 
-        uvloop no longer watches a socket that the other side has reset.
+        uvloop no longer watches a socket that the other side has reset. The timer of an earlier
+        wait serves as well: to set one for each wait takes longer than to wake once for nothing.
         """
         loop = asyncio.get_running_loop()
         socket = self.pgconn.socket  # raises OperationalError if sending has found it closed
@@ -73,11 +75,9 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
             loop.add_reader(socket, self._wake)
             self._watched = socket
         self._waiter = waiter = loop.create_future()
-        timer = loop.call_later(interval, self._stop_waiting)
-        try:
-            await waiter
-        finally:
-            timer.cancel()
+        if self._timer is None:
+            self._timer = loop.call_later(interval, self._stop_waiting)
+        await waiter
 
     def _wake(self) -> None:
         """Wake who waits; if nobody does, it is the connection's end, or of no interest yet."""
@@ -87,6 +87,7 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
             self._waiter.set_result(None)
 
     def _stop_waiting(self) -> None:
+        self._timer = None
         self._unwatch()
         self._wake()
 
@@ -96,6 +97,8 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
             self._watched = None
 
     async def close(self) -> None:
+        if self._timer:
+            self._timer.cancel()
         self._unwatch()
         await super().close()
 

@@ -3,6 +3,7 @@
 from sqlalchemy import Connection, ExceptionContext
 
 from orders_api.storage.errors import READ_ONLY, StaleConnectionError
+from orders_api.storage.observers import Info
 
 UNTRIED = "untried"
 """In the `info` of a connection to PostgreSQL from when it was idle to its next success."""
@@ -12,8 +13,8 @@ SHUT_DOWN = "57P0"  # admin_shutdown, crash_shutdown, cannot_connect_now, idle_s
 UNKNOWN_STATEMENT = "26000"  # invalid_sql_statement_name
 
 
-def mark_tried(connection: Connection, _: str) -> None:
-    connection.info.pop(UNTRIED, None)
+def mark_tried(info: Info, _: str) -> None:
+    info.pop(UNTRIED, None)
 
 
 def handle_error(context: ExceptionContext) -> Exception | None:
