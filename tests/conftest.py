@@ -177,7 +177,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database that the tests share; `client` leaves no rows in it."""
-    return str(request.param)
+    return Postgres.address(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -198,7 +198,8 @@ def environment(database_url: str, request: pytest.FixtureRequest) -> dict[str, 
         return {}
     if Postgres.server is None:
         pytest.skip("needs a database of its own, which only the embedded server can give")
-    return {"DATABASE_URL": Postgres.create_migrated(request.function.__name__)}
+    url = Postgres.create_migrated(request.function.__name__)
+    return {"DATABASE_URL": Postgres.address(url)}
 
 
 @pytest.fixture(scope="session")

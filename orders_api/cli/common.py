@@ -30,6 +30,7 @@ def open_session(begin: str = "BEGIN IMMEDIATE") -> Iterator["Session"]:
     from orders_api.settings import Settings
     from orders_api.storage.errors import from_database_error
     from orders_api.storage.migrations import schema_advice
+    from orders_api.storage.pooler import prepare_nothing_through_pooler
     from orders_api.storage.sqlite import PRAGMAS
 
     settings = Settings()
@@ -45,6 +46,8 @@ def open_session(begin: str = "BEGIN IMMEDIATE") -> Iterator["Session"]:
         pragmas = ";".join(PRAGMAS)
         sa.event.listen(engine, "connect", lambda c, _: c.executescript(pragmas))
         sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql(begin))
+    else:
+        sa.event.listen(engine, "connect", prepare_nothing_through_pooler)
     try:
         with Session(engine) as session:
             yield session

@@ -120,6 +120,12 @@ class Load:
             await asyncio.sleep(0.01)
 
 
+async def recovered(load: Load) -> None:
+    """All is well again soon after the database is back."""
+    await load.acknowledged(1, within=PATIENCE)
+    await load.acknowledged(50)
+
+
 WHOLE = """
     SELECT orders.order_id, count(DISTINCT items.product_id), count(DISTINCT totals.currency)
     FROM orders
@@ -137,3 +143,12 @@ def check(ledger: Ledger, found: list[tuple[Any, ...]]) -> None:
     assert {row[1:] for row in found} <= {(2, 1)}, "there are half orders"
     # Only the last of each writer may be there without having been acknowledged.
     assert len(orders) - len(ledger.orders) <= WRITERS, "orders are doubled"
+
+
+def check_answers(ledger: Ledger) -> None:
+    """Compare with what clients may be told while the database is away."""
+    ledger.report()
+    assert set(ledger.statuses) <= {200, 201, 503}
+    assert ledger.without_retry_after == 0
+    assert ledger.unanswered == 0
+    assert ledger.slowest < PATIENCE

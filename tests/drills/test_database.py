@@ -17,7 +17,7 @@ from orders_api.settings import Settings
 from orders_api.storage.migrations import migrate
 from tests.conftest import Postgres
 from tests.drills.cluster import Cluster
-from tests.drills.ledger import PATIENCE, WHOLE, Ledger, Load, check
+from tests.drills.ledger import WHOLE, Ledger, Load, check, check_answers, recovered
 from tests.live import running_server
 
 pytestmark = [
@@ -27,31 +27,9 @@ pytestmark = [
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    cluster = Cluster().make()
-    migrate(Settings(database_url=cluster.url).url)
-    yield cluster
-    cluster.remove()
-
-
-@pytest.fixture
 def address(cluster: Cluster, tmp_path: Path) -> Iterator[str]:
     with running_server(tmp_path, DATABASE_URL=cluster.url) as address:
         yield address
-
-
-def check_answers(ledger: Ledger) -> None:
-    ledger.report()
-    assert set(ledger.statuses) <= {200, 201, 503}
-    assert ledger.without_retry_after == 0
-    assert ledger.unanswered == 0
-    assert ledger.slowest < PATIENCE
-
-
-async def recovered(load: Load) -> None:
-    """All is well again soon after the database is back."""
-    await load.acknowledged(1, within=PATIENCE)
-    await load.acknowledged(50)
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
