@@ -1,6 +1,7 @@
 """Runs migrations on the database of `DATABASE_URL`, each run in one transaction under a lock."""
 
 import logging
+import time
 from enum import Enum
 from logging.config import fileConfig
 from typing import Any, Literal
@@ -20,13 +21,19 @@ from orders_api.settings import Settings
 from orders_api.storage.pooler import prepare_nothing_through_pooler
 from orders_api.storage.trigrams import restore_trigram_indexes
 
-log = logging.getLogger("alembic.autogenerate")
+log = logging.getLogger("alembic.env")
 
 # Importing the models fills the metadata.
 METADATA = Model.metadata
 
 # Any number that this application alone uses for an advisory lock.
 LOCK = 4_242_001
+
+# Requests that need a table queue behind a migration that waits for it. So it gives up before they
+# do (DATABASE_TIMEOUT), lets them pass for as long, and waits anew.
+SECONDS = 1
+ATTEMPTS = 30
+NOT_NOW = {"55P03", "40P01"}  # lock_not_available, deadlock_detected
 
 
 def run_online() -> None:
@@ -41,8 +48,22 @@ def run_online() -> None:
         sa.event.listen(engine, "connect", prepare_nothing_through_pooler)
         # A stricter default would show those who wait for the lock the schema before it.
         engine = engine.execution_options(isolation_level="READ COMMITTED")
-    with engine.connect() as connection:
-        run(connection)
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            log.warning("Another transaction holds a table: attempt %s follows", attempt + 1)
+            time.sleep(SECONDS)
+        try:
+            with engine.connect() as connection:
+                run(connection)
+        except sa.exc.OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) not in NOT_NOW:
+                raise
+        else:
+            return
+    raise CommandError(
+        "Nothing was changed, because another transaction has held a table all the time: end it"
+        " (`SELECT * FROM pg_stat_activity ORDER BY xact_start`), and migrate again."
+    )
 
 
 def url() -> sa.URL:
@@ -77,6 +98,7 @@ def run(connection: sa.Connection) -> None:
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{SECONDS}s'")
         has_revision = context.get_context().get_current_heads()
         if not (context.config.attributes.get("only_if_empty") and has_revision):
             context.run_migrations()

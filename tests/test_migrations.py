@@ -458,6 +458,41 @@ def test_migration_on_postgresql_waits_for_another(tmp_path: Path) -> None:
     assert rows(url)["alembic_version"] == [f"('{HEAD}',)"]
 
 
+ADD = 'op.add_column("stores", sa.Column("motto", sa.String()))'
+WAITING = "SELECT FROM pg_locks WHERE relation = 'stores'::regclass AND NOT granted"
+
+
+def test_migration_that_waits_for_a_table_lets_others_use_it(project: Path, tmp_path: Path) -> None:
+    url = new_database("postgresql", tmp_path)
+    migrate(Settings(database_url=url).url)
+    thread = Thread(target=migrate_to_another, args=[project, url, ADD])
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("SET lock_timeout = '30s'")
+        with psycopg.connect(url) as reader:
+            reader.execute("SELECT FROM stores")
+            thread.start()
+            while not other.execute(WAITING).fetchall():
+                assert thread.is_alive(), "it does not wait"
+            other.execute("SELECT FROM stores")  # queues behind the migration
+        thread.join()
+        other.execute("SELECT motto FROM stores")
+
+
+def test_migration_that_cannot_have_a_table_is_undone(project: Path, tmp_path: Path) -> None:
+    env = project / "migrations" / "env.py"
+    impatient = env.read_text().replace("SECONDS = 1\nATTEMPTS = 30", "SECONDS = 0.1\nATTEMPTS = 2")
+    env.write_text(impatient)
+    url = new_database("postgresql", tmp_path)
+    migrate(Settings(database_url=url).url)
+    before = schema(url)
+    upgrade = f'op.create_table("others", sa.Column("name", sa.String()))\n{ADD}'
+    with psycopg.connect(url) as reader:
+        reader.execute("SELECT FROM stores")
+        with pytest.raises(CommandError, match="Nothing was changed"):
+            migrate_to_another(project, url, upgrade)
+    assert schema(url) == before
+
+
 @pytest.mark.slow
 def test_several_migrations_at_once_make_the_schema_once(url: str) -> None:
     program = Path(sys.executable).with_name("orders-api")

@@ -96,6 +96,7 @@ def test_every_block_that_is_no_session_has_a_test() -> None:
         "docs/out-classes.md": ["python", "python"],  # in test_examples.py
         # the indexes in test_trigrams.py, ini in test_pgbouncer.py
         "docs/postgresql.md": ["sh", "sql", "sql", "ini"],
+        "docs/rolling-changes.md": ["sh", "sh"],  # in drills/test_rolling_change.py
         "docs/sign-in.md": ["sh"],
     }
 
