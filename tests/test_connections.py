@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import func
+from sqlalchemy import func, make_url
 from sqlmodel import select
 
 from orders_api.app import create_app
@@ -33,6 +33,9 @@ from tests.samples import (
     sign_in,
 )
 
+needs_one_connection = pytest.mark.skipif(
+    bool(Postgres.through), reason="PgBouncer goes on with another connection"
+)
 ENOUGH = 6  # psycopg prepares a statement that was run more than five times
 BACKENDS = """
     FROM pg_stat_activity WHERE application_name = 'orders-api' AND datname = current_database()
@@ -170,7 +173,7 @@ def test_request_that_is_out_of_time_is_not_carried_out_later(
     assert client.get("/stores").json() == []
 
 
-@pytest.mark.skipif(bool(Postgres.through), reason="PgBouncer takes another connection")
+@needs_one_connection
 def test_commit_is_never_repeated(
     client: TestClient, postgresql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +197,7 @@ def test_commit_is_never_repeated(
 
 
 @needs_shortcuts
+@needs_one_connection
 def test_commit_that_is_sent_with_an_insert_is_never_repeated(
     client: TestClient, postgresql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +223,21 @@ def test_commit_that_is_sent_with_an_insert_is_never_repeated(
         problem(client.post("/orders", json=body), 503, "unavailable")
     assert commits == 1
     assert len(client.get("/orders").json()) == 1
+
+
+@pytest.mark.usefixtures("postgresql")
+def test_options_in_the_url_count(database_url: str) -> None:
+    url = make_url(database_url).update_query_dict(
+        {"connect_timeout": "7", "application_name": "another"}
+    )
+    text = url.render_as_string(hide_password=False)
+    with local_client(create_app(Settings(database_url=text))) as client:
+        assert client.portal is not None
+        pool = database_of(client).to_read
+        connection = client.portal.call(pool.acquire)
+        parameters = connection.driver.info.get_parameters()
+        client.portal.call(pool.release, connection)
+    assert (parameters["connect_timeout"], parameters["application_name"]) == ("7", "another")
 
 
 # --- Schemas ------------------------------------------------------------------------------

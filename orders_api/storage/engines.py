@@ -104,10 +104,12 @@ class Database:
                 "check_same_thread": not self.shortcuts,
             }
         else:
-            connect_args = {
+            defaults = {
                 "application_name": "orders-api",
                 "connect_timeout": math.ceil(self.timeout),
             }
+            # What stands in the URL would not count beside them.
+            connect_args = {key: defaults[key] for key in defaults.keys() - self.url.query.keys()}
             if self.shortcuts:
                 # It takes a tenth of a second, which SQLite does not need.
                 from orders_api.storage.postgresql import PostgresConnection
