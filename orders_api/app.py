@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from importlib.resources import files
 
@@ -19,6 +20,7 @@ from orders_api.settings import Settings
 from orders_api.storage.engines import Database
 from orders_api.storage.observers import observe_statements
 from orders_api.web.error_handlers import add_error_handlers
+from orders_api.web.faults import HEADER as FAULT, FaultInjection
 from orders_api.web.middleware import CrossOrigin, LastResort, RequestContext
 from orders_api.web.openapi import HEADERS, complete_document
 from orders_api.web.passwords import hashing_slots
@@ -51,6 +53,8 @@ def create_app(settings: Settings) -> FastAPI:
         for engine in {database.reader.sync_engine, database.writer.sync_engine}:
             observe_statements(engine, statement_log.before, statement_log.after)
         await prepare(database)
+        if settings.faults:
+            log.warning(settings.faults)
         yield
         await database.dispose()
 
@@ -84,6 +88,8 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.shortcuts:
         app.router.routes.insert(0, RouteTable(app))
     # The last one added is the outermost.
+    if settings.faults:
+        app.add_middleware(FaultInjection, prefix=prefix, **asdict(settings.faults))
     app.add_middleware(
         LastResort,
         max_body_bytes=settings.max_body_bytes,
@@ -96,7 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=list(HEADERS),
+            expose_headers=[*HEADERS, FAULT],
         )
     app.add_middleware(RequestContext)
     complete_document(app)

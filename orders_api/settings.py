@@ -3,9 +3,17 @@
 import os
 import re
 import sys
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -67,6 +75,62 @@ def parse_origins(value: Any) -> Any:
             " at the end, or * alone"
         )
     return [one.removesuffix(":443" if one.startswith("https:") else ":80") for one in origins]
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What goes wrong on purpose."""
+
+    delay_ms: tuple[int, int] = (0, 0)
+    """Each answer is delayed by so many milliseconds, from and to."""
+
+    fail: tuple[tuple[int, float], ...] = ()
+    """Statuses, and the share of the requests that fails with each."""
+
+    only: tuple[tuple[str, str], ...] = ()
+    """The methods and paths that fail, with all paths below; all if there are none."""
+
+    seed: int = 1
+
+    def __str__(self) -> str:
+        low, high = self.delay_ms
+        parts = [f"answers are delayed by {low} to {high} ms"] if high else []
+        which = " and ".join(" ".join(one) for one in self.only) or "all requests"
+        parts += [f"{share * 100:g} % of {which} fail with {status}" for status, share in self.fail]
+        return f"On purpose, {', '.join(parts)} (seed {self.seed})."
+
+
+FAULT = re.compile(
+    r"delay=(?P<low>[0-9]{1,5})(\.\.(?P<high>[0-9]{1,5}))?"
+    r"|fail=(?P<status>[45][0-9]{2}):(?P<percent>[0-9]{1,3}(\.[0-9]{1,3})?)%"
+    r"|for=(?P<method>[A-Z]+):(?P<path>/[^\s,]*)"
+    r"|seed=(?P<seed>[0-9]{1,9})"
+)
+
+
+def parse_faults(value: Any) -> Any:
+    """Return what is to go wrong, or None; what is no text is taken as it is."""
+    if not value or not isinstance(value, str):
+        return value or None
+    found = [FAULT.fullmatch(part.strip()) for part in value.split(",")]
+    parts = [part.groupdict() for part in found if part]
+    delays = [(int(p["low"]), int(p["high"] or p["low"])) for p in parts if p["low"]]
+    fail = tuple((int(p["status"]), float(p["percent"]) / 100) for p in parts if p["status"])
+    only = tuple((p["method"], p["path"].rstrip("/")) for p in parts if p["method"])
+    if (
+        len(parts) < len(found)
+        or len(delays) > 1
+        or any(low > high for low, high in delays)
+        or sum(share for _, share in fail) > 1
+        or (only and not fail)
+        or not (delays or fail)
+    ):
+        raise ValueError(
+            "must look like delay=300..800,fail=503:5%,for=POST:/orders,seed=1 (milliseconds, and"
+            " statuses of up to 100 % in all)"
+        )
+    seeds = [int(p["seed"]) for p in parts if p["seed"]]
+    return Faults(delays[0] if delays else (0, 0), fail, only, *seeds[-1:])
 
 
 class SettingsError(SystemExit):
@@ -135,6 +199,16 @@ class Settings(BaseSettings):
 
     shortcuts: bool = True
     """Whether to take what is faster than the ways of FastAPI, SQLAlchemy and psycopg."""
+
+    faults: Annotated[Faults | None, NoDecode, BeforeValidator(parse_faults)] = None
+    """What goes wrong on purpose, for those who build a client; see `orders-api serve --help`."""
+
+    @field_validator("faults")
+    @classmethod
+    def _only_locally(cls, faults: Faults | None, info: ValidationInfo) -> Faults | None:
+        if faults and not info.data.get("trust_local", True):
+            raise ValueError("must not be set with TRUST_LOCAL=false: it is for this machine alone")
+        return faults
 
     def __init__(self, **values: Any) -> None:
         env_file = os.environ.get("ENV_FILE") or ".env"

@@ -90,7 +90,7 @@ def test_every_block_that_is_no_session_has_a_test() -> None:
         "README.md": ["sh", "sh", "text"],
         "docs/deploy.md": ["nginx"],  # in test_proxy.py
         "docs/design.md": ["mermaid"],
-        "docs/frontend.md": ["sh", "js"],  # in test_docs_page.py
+        "docs/frontend.md": ["sh", "js", "sh"],  # in test_docs_page.py and test_faults.py
         # json in test_logs.py, python in test_instrumentation.py
         "docs/operations.md": ["json", "sh", "python", "sh", "sh"],
         "docs/out-classes.md": ["python", "python"],  # in test_examples.py

@@ -4,6 +4,7 @@ What takes long to import is imported by the commands that need it: completion a
 at once.
 """
 
+import os
 import sys
 from contextlib import suppress
 from typing import Annotated, Any
@@ -27,17 +28,31 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     reload: Annotated[bool, typer.Option(help="Start anew when the code changes.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
+    delay: Annotated[str, typer.Option(help="Milliseconds, such as 300..800.")] = "",
+    failures: Annotated[
+        list[str] | None, typer.Option("--fail", help="Statuses, such as 503:5%.")
+    ] = None,
+    fail_for: Annotated[list[str] | None, typer.Option(help="Such as POST:/orders.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is delayed and fails.")] = 1,
 ) -> None:
     """Run the server. A SQLite database is created and migrated first.
 
     With --reload only a new one is: a migration that was just generated waits for `migrate`.
+
+    To build a client, --delay lets answers be late, and --fail lets requests fail, all or those of
+    --fail-for, before anything is done. Each such answer says so in the header `X-Fault`.
     """
     import uvicorn
 
     from orders_api.logs import uvicorn_config
     from orders_api.settings import Settings
 
+    chosen = {"delay": [delay] if delay else [], "fail": failures or (), "for": fail_for or ()}
+    if faults := [f"{name}={value}" for name, values in chosen.items() for value in values]:
+        os.environ["FAULTS"] = ",".join([*faults, f"seed={seed}"])  # other processes read it too
     settings = Settings()
+    if settings.faults and host not in {"127.0.0.1", "::1", "localhost"}:
+        fail("What goes wrong on purpose is for this machine alone: leave out --host.")
     if settings.url.get_backend_name() == "sqlite":
         migrate_or_exit(settings, only_if_empty=reload)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.api_prefix}"

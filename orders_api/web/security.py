@@ -96,7 +96,7 @@ def is_local(request: Request) -> bool:
             sent[name].append(value.decode("latin-1"))
     hosts = sent[b"host"]
     return (
-        _is_loopback(request.client.host if request.client else "")
+        is_loopback(request.client.host if request.client else "")
         and len(hosts) == 1
         and _host_of(f"//{hosts[0]}") in {"localhost", "127.0.0.1", "::1"}
         and all(_is_same_origin(origin, hosts[0]) for origin in sent[b"origin"])
@@ -105,7 +105,7 @@ def is_local(request: Request) -> bool:
 
 
 @lru_cache
-def _is_loopback(peer: str) -> bool:
+def is_loopback(peer: str) -> bool:
     try:
         address = ipaddress.ip_address(peer)
     except ValueError:
