@@ -75,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=f"{prefix}/docs",
         redoc_url=f"{prefix}/redoc",
         static_url=static,
+        swagger_ui_parameters={"persistAuthorization": True},
         swagger_ui_oauth2_redirect_url=f"{prefix}/docs/oauth2-redirect",
     )
     app.state.settings = settings
@@ -119,9 +120,21 @@ FOLLOW_COLOR_SCHEME = b"""{
 """
 
 
+# To keep the token over reloads it stores all that it knows of a sign-in, the password too.
+FORGET_PASSWORD = b"""{
+  const { setItem } = Storage.prototype;
+  const isSecret = (name, value) => name === "password" && typeof value === "string";
+  const kept = (name, value) => (isSecret(name, value) ? undefined : value);
+  Storage.prototype.setItem = function (key, text) {
+    setItem.call(this, key, key === "authorized" ? JSON.stringify(JSON.parse(text), kept) : text);
+  };
+}
+"""
+
+
 async def swagger_script(_: Request) -> Response:
-    """Serve Swagger UI in the colours that the browser prefers."""
-    return _script(FOLLOW_COLOR_SCHEME + _static_file("swagger-ui-bundle.js"))
+    """Serve Swagger UI in the colours that the browser prefers, which keeps no password."""
+    return _script(FOLLOW_COLOR_SCHEME + FORGET_PASSWORD + _static_file("swagger-ui-bundle.js"))
 
 
 async def redoc_script(_: Request) -> Response:

@@ -192,3 +192,10 @@ def test_user_signs_in_with_the_authorize_button(tab: Tab, tmp_path: Path) -> No
         tab.wait_for("document.querySelector('.auth-btn-wrapper').innerText.includes('Logout')")
         tab.click(".btn-done")
         assert execute(tab, "todos-listTodos") == 200
+
+        tab.call("Page.reload")
+        tab.wait_for("!!document.querySelector('.auth-wrapper .authorize.locked')")
+        assert execute(tab, "users-listUsers") == 200
+        kept = tab.run("JSON.stringify({...localStorage})")
+        assert "access_token" in kept
+        assert "correct horse" not in kept
