@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -23,15 +24,36 @@ request_state: ContextVar[dict[str, Any]] = ContextVar("request_state")
 encode = json.JSONEncoder(default=str).encode
 
 
+COLOURS = {2: 32, 3: 36, 4: 33, 5: 31}  # by the first digit of a status: green to red
+YELLOW, RED = 33, 31
+
+
 class TextFormatter(logging.Formatter):
-    """Time, level and message, and then as `name=value` what a record has beside its message."""
+    """Time, level and message, and then as `name=value` what a record has beside its message.
+
+    On a terminal the message has the colour of its status, and warnings and errors have one.
+    """
+
+    @property
+    def has_colours(self) -> bool:
+        return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
         line = super().formatMessage(record)
+        if self.has_colours and (colour := colour_of(record)):
+            line = f"\x1b[{colour}m{line}\x1b[0m"
         if isinstance(record.args, Mapping):
             more = {k: v for k, v in record.args.items() if f"%({k})" not in str(record.msg)}
             line += "".join(f" {name}={value}" for name, value in more.items())
         return line
+
+
+def colour_of(record: logging.LogRecord) -> int | None:
+    if isinstance(record.args, Mapping) and "status" in record.args:
+        return COLOURS.get(int(str(record.args["status"])) // 100)
+    if record.levelno >= logging.ERROR:
+        return RED
+    return YELLOW if record.levelno >= logging.WARNING else None
 
 
 class JsonFormatter(logging.Formatter):

@@ -66,7 +66,7 @@ def local_server(folder: Path, loop: str = "auto", **environment: str) -> Iterat
         for name, value in environment.items():
             patch.setenv(name, value)
         patch.setattr(uvicorn, "run", lambda _, **options: served.append(options))
-        commands.serve(port=port)
+        commands.serve(port=free_port())
         (options,) = served
         # The logging of this process is pytest's.
         options |= {"log_config": None, "loop": loop}

@@ -9,19 +9,23 @@ import sys
 import time
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx2
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from sqlalchemy import make_url
 from typer.testing import CliRunner, Result
 
 from orders_api.app import create_app
+from orders_api.cli import serving
 from orders_api.cli.commands import app
 from orders_api.settings import Settings
 from orders_api.storage.migrations import head_revision
 from tests.conftest import ROOT
+from tests.live import running_server
 from tests.samples import STORE
 
 ORDERS_API = str(Path(sys.executable).with_name("orders-api"))
@@ -35,6 +39,13 @@ def run(*arguments: str, **environment: str) -> Result:
 def unstyle(text: str) -> str:
     """Take out the colours that some continuous integrations force."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+@pytest.fixture(autouse=True)
+def free_address(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Serve on port 8000 even where something else does, since nothing is served for real."""
+    if "taken" not in request.function.__name__:
+        monkeypatch.setattr(serving, "check_address", lambda *_: None)
 
 
 # --- Usage --------------------------------------------------------------------------------
@@ -135,7 +146,6 @@ def test_migrate_says_what_it_has_reached(tmp_path: Path) -> None:
             " Connection refused",
         ),
         (f"{UNREACHABLE}?colour=red", 'invalid connection option "colour"'),
-        ("sqlite:////nowhere/orders.db", "unable to open database file"),
         (f"sqlite:///{__file__}", "file is not a database"),
     ],
 )
@@ -145,7 +155,25 @@ def test_unusable_database_is_explained_in_one_sentence(url: str, reason: str) -
     assert result.stderr == f"The database could not be migrated: {reason}.\n"
 
 
+@pytest.mark.parametrize("command", ["migrate", "serve", "demo"])
+def test_file_that_cannot_be_written_is_named_with_the_way_out(command: str) -> None:
+    result = run(command, DATABASE_URL="sqlite:////nowhere/orders.db")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "The database file /nowhere/orders.db cannot be written: make its folder, or allow to write"
+        " there, or let DATABASE_URL name another file.\n"
+    )
+
+
 # --- serve --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The options with which `orders-api serve` would have run uvicorn."""
+    served: list[dict[str, Any]] = []
+    monkeypatch.setattr(uvicorn, "run", lambda _, **options: served.append(options))
+    return served
 
 
 def test_serve_says_where_the_documentation_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,31 +185,106 @@ def test_serve_says_where_the_documentation_is(monkeypatch: pytest.MonkeyPatch) 
     assert result.stdout == (
         "Orders API on http://[::1]:9000/v1"
         " (interactive documentation: http://[::1]:9000/v1/docs)\n"
+        "The database is orders on 127.0.0.1:1.\n"
     )
     assert [(o["host"], o["port"], o["workers"], o["log_level"]) for o in served] == [
         ("::1", 9000, 3, "error")
     ]
 
 
-def test_serve_does_not_start_on_a_sqlite_file_that_it_cannot_use() -> None:
-    result = run("serve", DATABASE_URL="sqlite:////nowhere/orders.db")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "The database could not be migrated: unable to open database file.\n"
+def test_serve_says_how_much_there_is(served: list[dict[str, Any]], environment: Any) -> None:
+    with TemporaryDirectory() as folder:
+        url = environment.get("DATABASE_URL", f"sqlite:///{folder}/orders.db")
+        named = make_url(url)
+        where = named.database if named.host is None else f"{named.database} on {named.host}"
+        for size, counts in (
+            (0, "0 stores, 0 products and 0 orders"),
+            (5, "3 stores, 5 products and 1 order"),
+        ):
+            if size:
+                assert run("demo", "--size", str(size), DATABASE_URL=url).exit_code == 0
+            said = run("serve", DATABASE_URL=url).stdout.splitlines()[1]
+            assert said.startswith(f"The database is {where}")
+            assert said.endswith(f", with {counts}.")
+        assert "s3cret" not in said
+    assert len(served) == 2
+
+
+def test_many_rows_are_not_counted_one_by_one(
+    served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(serving, "MANY", 4)
+    url = f"sqlite:///{tmp_path}/orders.db"
+    run("demo", "--size", "5", DATABASE_URL=url)
+    said = run("serve", DATABASE_URL=url).stdout
+    assert "with 3 stores, more than 4 products and 1 order." in said
+    assert len(served) == 1
+
+
+def test_taken_port_ends_serve_with_one_line(served: list[dict[str, Any]], tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/orders.db"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = run("serve", "--port", port, DATABASE_URL=url)
+        sentence = f"Port {port} is taken: end what listens there, or take another --port.\n"
+        assert (result.exit_code, result.stdout, result.stderr) == (1, "", sentence)
+    assert (served, list(tmp_path.iterdir())) == ([], [])
+    assert run("serve", "--port", port, DATABASE_URL=url).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "sentence"),
+    [
+        ("192.0.2.1", "192.0.2.1 is no address of this machine: take another --host.\n"),
+        (
+            "no host",
+            "There is no host no host: leave out --host, or take an address of this machine.\n",
+        ),
+    ],
+)
+def test_address_that_is_none_or_taken_ends_serve_with_one_line(
+    served: list[dict[str, Any]], host: str, sentence: str
+) -> None:
+    result = run("serve", "--host", host, DATABASE_URL=UNREACHABLE)
+    assert (result.exit_code, result.stdout, result.stderr, served) == (1, "", sentence, [])
+
+
+def test_reload_notices_code_pages_and_settings_wherever_they_are(
+    served: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENV_FILE", str(ROOT / ".env.example"))
+    for options in (["--reload"], []):
+        assert run("serve", *options, DATABASE_URL=UNREACHABLE).exit_code == 0
+    reloading, other = served
+    folders = {ROOT / "orders_api", ROOT / "migrations", ROOT, tmp_path}
+    assert set(map(Path, reloading["reload_dirs"])) == folders
+    assert reloading["reload_includes"] == ["*.py", "*.html", ".env.example"]
+    assert "reload_dirs" not in other
 
 
 @pytest.mark.slow
-def test_port_in_use_ends_the_server(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = subprocess.run(
-            [ORDERS_API, "serve", "--port", str(taken.getsockname()[1])],
-            env=os.environ | {"DATABASE_URL": f"sqlite:///{tmp_path}/orders.db"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert done.returncode != 0
-    assert "address already in use" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_server_reloads_when_a_setting_changes_and_opens_its_page(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("API_PREFIX=\n")
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >>"{opened}"\n')
+    browser.chmod(0o755)
+    environment = {"ENV_FILE": "", "BROWSER": str(browser)}
+    with running_server(tmp_path, "--reload", "--open", **environment) as address:
+        deadline = time.monotonic() + 60
+        while not (opened.exists() and opened.read_text()):
+            assert time.monotonic() < deadline, "nothing was opened"
+            time.sleep(0.05)
+        assert opened.read_text() == f"{address}/\n"
+        (tmp_path / ".env").write_text("API_PREFIX=/v2\n")
+        while True:
+            with suppress(httpx2.TransportError):
+                if httpx2.get(f"{address}/v2/health", trust_env=False).status_code == 200:
+                    break
+            assert time.monotonic() < deadline, "the setting was not noticed"
+            time.sleep(0.05)
+    assert opened.read_text() == f"{address}/\n"
 
 
 class Server:

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from orders_api.app import create_app
-from orders_api.cli import commands
+from orders_api.cli import commands, serving
 from orders_api.settings import Faults, Settings, SettingsError
 from tests.conftest import ROOT, local_client
 from tests.samples import STORE, new_order, new_product, problem
@@ -142,6 +142,7 @@ def served_with(monkeypatch: pytest.MonkeyPatch) -> list[Faults | None]:
     """The faults with which `orders-api serve` would have run an application."""
     found: list[Faults | None] = []
     monkeypatch.setattr(uvicorn, "run", lambda *_, **__: found.append(Settings().faults))
+    monkeypatch.setattr(serving, "check_address", lambda *_: None)  # port 8000 may be taken
     monkeypatch.setenv("FAULTS", "")  # which is as it was again after the test
     return found
 

@@ -157,8 +157,10 @@ def test_slow_statement_of_no_request_is_logged_too(lines: list[logging.LogRecor
 # --- Formats ------------------------------------------------------------------------------
 
 
-def record_of(message: str, *args: object, exc_info: Any = None) -> logging.LogRecord:
-    return logging.LogRecord("orders_api", logging.INFO, "", 0, message, args, exc_info)
+def record_of(
+    message: str, *args: object, exc_info: Any = None, level: int = logging.INFO
+) -> logging.LogRecord:
+    return logging.LogRecord("orders_api", level, "", 0, message, args, exc_info)
 
 
 def test_json_has_all_by_name() -> None:
@@ -182,6 +184,36 @@ def test_text_repeats_nothing_that_the_message_says() -> None:
     line = formatter.format(record_of("%(method)s /", {"method": "GET", "status": 200}))
     assert line == "INFO GET / status=200"
     assert formatter.format(record_of("%s it", "Say")) == "INFO Say it"
+
+
+@pytest.mark.parametrize(
+    ("record", "colour"),
+    [
+        (record_of("%(status)s", {"status": 200}), 32),
+        (record_of("%(status)s", {"status": 304}), 36),
+        (record_of("%(status)s", {"status": 404}), 33),
+        (record_of("%(status)s", {"status": 503}), 31),
+        (record_of("Slow statement", {"durationMs": 1}, level=logging.WARNING), 33),
+        (record_of("It failed", level=logging.ERROR), 31),
+        (record_of("Started"), None),
+        (record_of("%(status)s", {"status": 0}), None),  # there was no answer
+    ],
+)
+def test_terminal_shows_statuses_and_warnings_in_colours(
+    monkeypatch: pytest.MonkeyPatch, record: logging.LogRecord, colour: int | None
+) -> None:
+    formatter = TextFormatter("%(message)s")
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    plain = formatter.format(record)
+    assert "\x1b" not in plain
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    message = record.getMessage()
+    coloured = f"\x1b[{colour}m{message}\x1b[0m" if colour else message
+    assert formatter.format(record) == plain.replace(message, coloured)
+    monkeypatch.setenv("NO_COLOR", "1")  # no-color.org
+    assert formatter.format(record) == plain
 
 
 @pytest.mark.parametrize(
@@ -210,7 +242,7 @@ UVICORN = [sys.executable, "-m", "uvicorn", "orders_api.main:app"]
 def test_server_writes_one_format(tmp_path: Path, log_format: str, workers: str) -> None:
     with running_server(tmp_path, "--workers", workers, LOG_FORMAT=log_format) as server:
         http.get(f"{server}/stores", headers={"x-request-id": "abc-1"})
-    check_log((tmp_path / "server.log").read_text().splitlines()[1:], log_format)
+    check_log((tmp_path / "server.log").read_text().splitlines()[2:], log_format)
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from sqlalchemy.sql.elements import BinaryExpression
 from typer.testing import CliRunner, Result
 
 from orders_api.app import create_app
-from orders_api.cli import commands
+from orders_api.cli import commands, serving
 from orders_api.models import Model
 from orders_api.settings import Settings
 from orders_api.storage.migrations import MIGRATIONS, head_revision, migrate
@@ -532,6 +532,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The applications that `orders-api serve` would have run."""
     served: list[str] = []
     monkeypatch.setattr(uvicorn, "run", lambda name, **_: served.append(name))
+    monkeypatch.setattr(serving, "check_address", lambda *_: None)  # port 8000 may be taken
     return served
 
 

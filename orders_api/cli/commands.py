@@ -26,8 +26,11 @@ app = typer.Typer(
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
-    reload: Annotated[bool, typer.Option(help="Start anew when the code changes.")] = False,
+    reload: Annotated[
+        bool, typer.Option(help="Start anew when the code or a setting in `.env` changes.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     delay: Annotated[str, typer.Option(help="Milliseconds, such as 300..800.")] = "",
     failures: Annotated[
         list[str] | None, typer.Option("--fail", help="Statuses, such as 503:5%.")
@@ -44,6 +47,12 @@ def serve(
     """
     import uvicorn
 
+    from orders_api.cli.serving import (
+        check_address,
+        database_line,
+        open_when_ready,
+        reload_options,
+    )
     from orders_api.logs import uvicorn_config
     from orders_api.settings import Settings
 
@@ -53,16 +62,21 @@ def serve(
     settings = Settings()
     if settings.faults and host not in {"127.0.0.1", "::1", "localhost"}:
         fail("What goes wrong on purpose is for this machine alone: leave out --host.")
+    check_address(host, port)
     if settings.url.get_backend_name() == "sqlite":
         migrate_or_exit(settings, only_if_empty=reload)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.api_prefix}"
     typer.echo(f"Orders API on {address} (interactive documentation: {address}/docs)")
+    typer.echo(database_line(settings))
+    if open_page:
+        open_when_ready(address)
     uvicorn.run(
         "orders_api.main:app",
         host=host,
         port=port,
         reload=reload,
         workers=workers,
+        **(reload_options() if reload else {}),
         log_level=settings.log_level.lower(),
         log_config=uvicorn_config(settings),
         server_header=False,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 STREAM = Path("-")
+CANNOT_WRITE = ("SQLITE_CANTOPEN", "SQLITE_READONLY")
 
 
 @contextmanager
@@ -114,5 +115,10 @@ def migrate_or_exit(settings: "Settings", *, only_if_empty: bool = False) -> Non
     try:
         migrate(settings.url, only_if_empty=only_if_empty)
     except (sqlalchemy.exc.DBAPIError, CommandError) as error:
+        if getattr(getattr(error, "orig", None), "sqlite_errorname", "").startswith(CANNOT_WRITE):
+            fail(
+                f"The database file {settings.url.database} cannot be written: make its folder, or"
+                " allow to write there, or let DATABASE_URL name another file."
+            )
         reason = str(getattr(error, "orig", error)).splitlines()[0].rstrip(".")
         fail(f"The database could not be migrated: {reason}.")
