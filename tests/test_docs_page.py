@@ -71,6 +71,52 @@ def test_pages_show_with_no_error_and_nothing_from_elsewhere(
     assert tab.errors == []
 
 
+COUNTS = "[...document.querySelectorAll('#collections a')].map(a => [a.innerText, a.dataset.count])"
+
+
+def test_first_page_counts_what_there_is_and_shows_the_last_orders(
+    tab: Tab, tmp_path: Path
+) -> None:
+    with running_server(tmp_path) as server, httpx2.Client(base_url=server) as client:
+        tab.open(server)
+        assert tab.text("#collections")
+        tab.wait_for(f"{COUNTS}.every(([, count]) => count === '0')")
+        assert tab.run("document.querySelector('#orders').hidden")
+
+        store = client.post("/stores", json=STORE).json()
+        other = client.post("/stores", json=STORE | {"currency": "USD"}).json()
+        items = []
+        for store_id, price in ((store["storeId"], 1.5), (other["storeId"], 2)):
+            body = {"storeId": store_id, "name": "<b>", "price": price}
+            product = client.post("/products", json=body).json()
+            items.append({"productId": product["productId"], "quantity": 1})
+        client.post("/coupons", json={"code": "<i>", "initCount": 9})
+        for number in range(7):
+            coupon = {"couponCode": "<i>"} if number == 6 else {}
+            client.post("/orders", json={"items": items} | coupon)
+        tab.call("Page.reload")
+        counts = f"Object.fromEntries({COUNTS})"
+        tab.wait_for(f"{counts}.orders === '7' && {counts}.todos === '0'")
+        expected = {"stores": "2", "products": "2", "orders": "7", "coupons": "1"}
+        assert tab.run(counts) == expected | {"users": "0", "todos": "0"}
+        rows = tab.run(
+            "[...document.querySelectorAll('#orders tbody tr')]"
+            ".map(row => [row.cells[1].innerText, row.cells[2].innerText])"
+        )
+        total = "1.50\u00a0EUR + 2.00\u00a0USD"
+        assert rows == [[total, "<i>"], *[[total, ""]] * 4]
+        assert tab.errors == []
+
+
+def test_first_page_counts_what_is_public_where_nobody_is_trusted(tab: Tab, tmp_path: Path) -> None:
+    with running_server(tmp_path, TRUST_LOCAL="false") as server:
+        tab.open(server)
+        assert tab.text("#collections")
+        tab.wait_for(f"{COUNTS}[1][1] === '0'")
+        assert [name for name, count in tab.run(COUNTS) if count] == ["stores", "products"]
+        assert tab.run("document.querySelector('#orders').hidden")
+
+
 def test_order_is_placed_with_the_example_that_the_page_offers(tab: Tab, tmp_path: Path) -> None:
     with running_server(tmp_path) as server, httpx2.Client(base_url=server) as client:
         store = client.post("/stores", json=STORE).json()
