@@ -396,11 +396,11 @@ def test_order_items_get_what_their_orders_are_filtered_by(url: str) -> None:
         items = [{"productId": product["productId"], "quantity": 1}]
         for code in ("PIOTR", None):
             create(client, "/orders", {"items": items, "couponCode": code})
-    schema_before, rows_before = schema(url), rows(url)
+    schema_before, items_before = schema(url), rows(url)["order_items"]
     command.downgrade(configuration(MIGRATIONS, url), "5d0c8e1f7a34")
     assert "coupon_code" not in str(schema(url)["order_items"])
     migrate(Settings(database_url=url).url)
-    assert (schema(url), rows(url)) == (schema_before, rows_before)
+    assert (schema(url), rows(url)["order_items"]) == (schema_before, items_before)
 
 
 def test_migration_that_leaves_references_to_nothing_is_rolled_back(
