@@ -44,6 +44,7 @@ def check_session(text: str, address: str, folder: Path, environment: dict[str, 
         **environment,
         "HTTPIE_CONFIG_DIR": str(folder),
         "CURL_HOME": str(folder),
+        "XDG_DATA_HOME": str(folder),  # for snapshots
         "BASH_ENV": str(variables),
         "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
     }

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from orders_api.cli import data
-from orders_api.cli.common import fail, migrate_or_exit, open_session, plural
+from orders_api.cli.common import fail, migrate_or_exit, open_session, openapi_text, plural
+from orders_api.cli.snapshots import snapshots
 
 app = typer.Typer(
     help="The Orders API. Settings come from the environment and `.env`; see .env.example.",
@@ -88,12 +89,7 @@ def serve(
 @app.command()
 def openapi() -> None:
     """Print the OpenAPI document, for programs that make clients; it needs no database."""
-    import json
-
-    from orders_api.app import create_app
-    from orders_api.settings import Settings
-
-    typer.echo(json.dumps(create_app(Settings()).openapi(), indent=2, ensure_ascii=False))
+    typer.echo(openapi_text(), nl=False)
 
 
 @app.command(name="migrate")
@@ -151,6 +147,7 @@ def revoke_tokens(name: Annotated[str, typer.Argument(help="The username, in any
     typer.echo(f"{name} is signed out ({plural(count, 'token')}).")
 
 
+app.add_typer(snapshots, name="snapshot")
 app.command()(data.demo)
 app.command(name="import")(data.import_file)
 app.command(name="export")(data.export_file)

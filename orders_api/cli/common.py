@@ -97,6 +97,17 @@ def format_of(file: Path) -> Any:
     return {".csv": "csv", ".json": "json"}.get(file.suffix.lower(), "jsonl")
 
 
+def openapi_text() -> str:
+    """Return the OpenAPI document, as a file has it; it needs no database."""
+    import json
+
+    from orders_api.app import create_app
+    from orders_api.settings import Settings
+
+    document = create_app(Settings()).openapi()
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
 def plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 

@@ -1,0 +1,247 @@
+"""The commands `orders-api snapshot`: keep what a database has, and put it back."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from difflib import get_close_matches
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orders_api.cli.common import fail, migrate_or_exit, open_session
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from orders_api.settings import Settings
+
+snapshots = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+
+Name = Annotated[str, typer.Argument(help="Of letters, digits, `.`, `_` and `-`.")]
+Yes = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The name of a database on another machine.")
+]
+
+
+@snapshots.callback()
+def snapshot() -> None:
+    """Keep what the database has, and put it back. A server may run meanwhile."""
+
+
+@snapshots.command()
+def save(name: Name, yes: Yes = None) -> None:
+    """Keep what the database has now."""
+    settings = read_settings()
+    file = file_of(settings, name)
+    if file.exists():
+        fail(f"There is a snapshot {name} already: choose another name, or remove {file}.")
+    new = file.with_name(f".{file.name}.new")
+    with failure_said(f"The snapshot {name} could not be saved"):
+        try:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if is_sqlite(settings):
+                from orders_api.storage.sqlite_snapshots import save_database
+
+                save_database(sqlite_file(settings), new)
+            else:
+                from orders_api.storage.postgresql_snapshots import save_rows
+
+                with transaction(yes, "REPEATABLE READ") as connection:
+                    save_rows(connection, new)
+            os.replace(new, file)
+        finally:
+            new.unlink(missing_ok=True)
+    typer.echo(f"Saved {name}.")
+
+
+@snapshots.command(name="list")
+def list_snapshots() -> None:
+    """List what was kept of this database, and where it is."""
+    settings = read_settings()
+    found = files_of(settings)
+    for file in sorted(found, key=lambda file: file.stat().st_mtime):
+        state = file.stat()
+        when = datetime.fromtimestamp(state.st_mtime).astimezone()
+        typer.echo(f"{when:%Y-%m-%d %H:%M}  {state.st_size / 1e6:8.1f} MB  {file.stem}")
+    count = f"{len(found) or 'no'} snapshot{'' if len(found) == 1 else 's'}"
+    typer.echo(f"{count} in {folder_of(settings)}", err=True)
+
+
+@snapshots.command()
+def restore(name: Name, yes: Yes = None) -> None:
+    """Put back what was kept, in place of what the database has now."""
+    settings = read_settings()
+    file = file_of(settings, name)
+    if not file.exists():
+        near = get_close_matches(name, [other.stem for other in files_of(settings)], n=1)
+        hint = f"did you mean `{near[0]}`?" if near else "see `orders-api snapshot list`."
+        fail(f"There is no snapshot {name}; {hint}")
+    with failure_said(f"The snapshot {name} could not be restored"):
+        if is_sqlite(settings):
+            from orders_api.storage.sqlite_snapshots import save_database
+
+            with temporary_database(settings) as (copy, its_settings):
+                save_database(file, copy)
+                migrate_or_exit(its_settings)
+        else:
+            from orders_api.storage.postgresql_snapshots import restore_rows, revision_of
+
+            with transaction(yes) as connection:
+                check_revision(connection, revision_of(file), name)
+                restore_rows(connection, file)
+    typer.echo(f"Restored {name}.")
+
+
+@snapshots.command()
+def reset(
+    demo: Annotated[bool, typer.Option("--demo", help="Fill it with made-up data.")] = False,
+    yes: Yes = None,
+) -> None:
+    """Empty the database, and migrate it. What it has is lost, unless it was saved."""
+    import sqlalchemy as sa
+
+    settings = read_settings()
+    with failure_said("The database could not be reset"):
+        if is_sqlite(settings):
+            with temporary_database(settings) as (copy, its_settings):
+                migrate_or_exit(its_settings)
+                with sa.create_engine(f"sqlite:///{copy}", poolclass=sa.NullPool).begin() as new:
+                    fill(new, demo)
+        else:
+            from orders_api.storage.postgresql_snapshots import delete_rows
+
+            with transaction(yes):
+                pass  # on another machine it is left alone
+            migrate_or_exit(settings)
+            with transaction(yes) as connection:
+                delete_rows(connection)
+                fill(connection, demo)
+    typer.echo(f"The database has {'the made-up data alone' if demo else 'no rows any more'}.")
+
+
+def fill(connection: "Connection", demo: bool) -> None:
+    from orders_api.cli.demo import Demo
+
+    for _ in Demo(100, 1).fill(connection) if demo else ():
+        pass
+
+
+# --- Where snapshots are ------------------------------------------------------------------
+
+
+def read_settings() -> "Settings":
+    from orders_api.settings import Settings
+
+    settings = Settings()
+    if settings.url.database in {None, "", ":memory:"}:
+        fail("DATABASE_URL names no database of which there could be snapshots.")
+    return settings
+
+
+def is_sqlite(settings: "Settings") -> bool:
+    return settings.url.get_backend_name() == "sqlite"
+
+
+def sqlite_file(settings: "Settings") -> Path:
+    return Path(settings.url.database or "")
+
+
+def folder_of(settings: "Settings") -> Path:
+    """Return where the snapshots of a database are: beside a file, or among the user's data."""
+    url = settings.url
+    if is_sqlite(settings):
+        return Path(f"{url.database}.snapshots")
+    data = Path(typer.get_app_dir("orders-api"))
+    if sys.platform.startswith("linux"):  # where that is a place for settings
+        share = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+        data = Path(share, "orders-api")
+    place = f"{url.host or 'local'}-{url.port or 5432}-{url.database}"
+    return data / "snapshots" / re.sub(r"[^\w.-]", "_", place)
+
+
+def file_of(settings: "Settings", name: str) -> Path:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        fail(f"`{name}` cannot be the name of a snapshot: write letters, digits, `.`, `_` and `-`.")
+    return folder_of(settings) / f"{name}{ending_of(settings)}"
+
+
+def files_of(settings: "Settings") -> list[Path]:
+    return [*folder_of(settings).glob(f"[!.]*{ending_of(settings)}")]
+
+
+def ending_of(settings: "Settings") -> str:
+    return ".db" if is_sqlite(settings) else ".zip"
+
+
+# --- How they are put back ----------------------------------------------------------------
+
+
+@contextmanager
+def temporary_database(settings: "Settings") -> Iterator[tuple[Path, "Settings"]]:
+    """Make a file beside a SQLite database, which becomes what that is at the end."""
+    from orders_api.settings import Settings
+    from orders_api.storage.sqlite_snapshots import copy_database
+
+    file = sqlite_file(settings)
+    with TemporaryDirectory(prefix=f".{file.name}-", dir=file.parent) as name:
+        copy = Path(name, "new.db")
+        yield copy, Settings(database_url=f"sqlite:///{copy}")
+        copy_database(copy, file)
+
+
+@contextmanager
+def transaction(yes: str | None, isolation: str = "READ COMMITTED") -> Iterator["Connection"]:
+    """Open a transaction on PostgreSQL, on another machine only if its name was said."""
+    with open_session() as session:
+        connection = session.connection(execution_options={"isolation_level": isolation})
+        where = place_of(connection)
+        name = connection.engine.url.database
+        if where and yes != name:
+            fail(
+                f"The database {name} is on {where}, not on this machine: add `--yes {name}` if"
+                " that is what you mean."
+            )
+        yield connection
+        session.commit()
+
+
+def place_of(connection: "Connection") -> str:
+    """Return the address of the machine that a database is on; empty for this one."""
+    from ipaddress import ip_address
+
+    driver: Any = connection.connection.driver_connection
+    address: str = driver.info.hostaddr  # none for a Unix socket
+    return "" if not address or ip_address(address).is_loopback else address
+
+
+def check_revision(connection: "Connection", revision: str | None, name: str) -> None:
+    """End unless the rows of a snapshot fit the schema of a database."""
+    from alembic.runtime.migration import MigrationContext
+
+    current = MigrationContext.configure(connection).get_current_revision()
+    if revision != current:
+        fail(
+            f"The snapshot {name} is of revision {revision}, and the database of {current}: take it"
+            f" there by `alembic downgrade {revision}` or `alembic upgrade {revision}`, restore the"
+            " snapshot, and run `orders-api migrate`."
+        )
+
+
+@contextmanager
+def failure_said(what: str) -> Iterator[None]:
+    """End with a sentence if files or databases refuse something."""
+    import sqlite3
+    from zipfile import BadZipFile
+
+    import psycopg
+
+    try:
+        yield
+    except (sqlite3.Error, psycopg.Error, OSError, BadZipFile) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        fail(f"{what}: {reason}.")

@@ -1,0 +1,294 @@
+"""`orders-api snapshot`, on both databases, beside a server as well."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import make_url
+from typer.testing import CliRunner, Result
+
+from orders_api.cli import snapshots
+from orders_api.cli.commands import app
+from orders_api.settings import parse_database_url
+from orders_api.storage.migrations import MIGRATIONS, head_revision
+from tests.live import http, local_server
+from tests.samples import STORE, without_times
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(
+    environment: dict[str, str],
+    migrated_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    """Run the command in a folder of its own, on a migrated database of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    if not environment:
+        (tmp_path / "orders.db").write_bytes(migrated_file.read_bytes())
+
+    def run(*arguments: str, **others: str) -> Result:
+        return CliRunner().invoke(app, arguments, env=environment | others)
+
+    return run
+
+
+def done(result: Result) -> str:
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    return result.stdout
+
+
+def refused(result: Result) -> str:
+    assert (result.exit_code, result.stdout) == (1, ""), result.output
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+# --- Saved, and put back ------------------------------------------------------------------
+
+
+def test_snapshot_is_put_back_beside_a_server(
+    run: Run, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with local_server(tmp_path, **environment) as address:
+        store = http.post(f"{address}/stores", json=STORE).json()
+        todos = [http.post(f"{address}/todos", json={"task": "Wait"}).json() for _ in range(2)]
+        assert done(run("snapshot", "save", "before-demo")) == "Saved before-demo.\n"
+        done(run("demo", "--size", "20"))
+        http.delete(f"{address}/todos/1")
+        http.post(f"{address}/todos", json={"task": "Go"})
+        others = [one for one in http.get(f"{address}/stores").json() if one != store]
+        assert len(others) == 3
+        other = {"q": others[0]["name"]}
+        assert http.get(f"{address}/stores", params=other).json() == others[:1]
+        assert done(run("snapshot", "restore", "before-demo")) == "Restored before-demo.\n"
+        assert http.get(f"{address}/stores").json() == [store]
+        assert http.get(f"{address}/stores?q=corner").json() == [store]
+        assert http.get(f"{address}/stores", params=other).json() == []
+        assert http.get(f"{address}/products").json() == []
+        assert http.get(f"{address}/todos").json() == todos
+        assert http.post(f"{address}/todos", json={"task": "Go"}).json()["todoId"] == 3
+        assert http.get(f"{address}/ready").status_code == 200
+
+
+def test_requests_go_on_while_snapshots_are_saved_and_put_back(
+    run: Run, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Each gets the rows of one moment, and what is written is there until the next restore."""
+    answers: list[int] = []
+    is_over = threading.Event()
+
+    def ask(address: str) -> None:
+        while not is_over.is_set():
+            answers.append(http.get(f"{address}/products").status_code)
+            answers.append(http.post(f"{address}/todos", json={"task": "Wait"}).status_code)
+
+    with local_server(tmp_path, DATABASE_TIMEOUT="60", **environment) as address:
+        done(run("demo", "--size", "20"))
+        thread = threading.Thread(target=ask, args=[address])
+        thread.start()
+        try:
+            done(run("snapshot", "save", "busy"))
+            for _ in range(3):
+                done(run("snapshot", "restore", "busy"))
+                done(run("snapshot", "reset"))
+            done(run("snapshot", "restore", "busy"))
+        finally:
+            is_over.set()
+            thread.join()
+        assert set(answers) <= {200, 201}
+        assert len(http.get(f"{address}/products?limit=200").json()) == 20
+
+
+def test_reset_leaves_an_empty_database_or_the_demo_alone(
+    run: Run, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with local_server(tmp_path, **environment) as address:
+        for _ in range(2):
+            http.post(f"{address}/todos", json={"task": "Wait"})
+        assert done(run("snapshot", "reset")) == "The database has no rows any more.\n"
+        assert http.get(f"{address}/todos").json() == []
+        assert http.post(f"{address}/todos", json={"task": "Wait"}).json()["todoId"] == 1
+        for _ in range(2):
+            assert done(run("snapshot", "reset", "--demo")).endswith("the made-up data alone.\n")
+            assert http.get(f"{address}/todos").json() == []
+            assert len(http.get(f"{address}/stores").json()) == 5
+        found = http.get(f"{address}/products", params={"q": "atlas"})
+        assert found.status_code == 200
+
+
+def test_reset_makes_a_database_that_has_no_tables(
+    run: Run, environment: dict[str, str], tmp_path: Path
+) -> None:
+    if environment:
+        with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+    else:
+        (tmp_path / "orders.db").unlink()
+    done(run("snapshot", "reset", "--demo"))
+    assert len(done(run("export", "products")).splitlines()) == 100
+
+
+# --- The list -----------------------------------------------------------------------------
+
+
+def test_snapshots_are_listed_oldest_first(run: Run) -> None:
+    result = run("snapshot", "list")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.startswith("no snapshots in ")
+    for name in ("b", "a"):
+        done(run("snapshot", "save", name))
+    result = run("snapshot", "list")
+    assert [line.split()[-1] for line in result.stdout.splitlines()] == ["b", "a"]
+    assert result.stderr.startswith("2 snapshots in ")
+
+
+def test_snapshots_are_read_by_nobody_else(run: Run) -> None:
+    done(run("snapshot", "save", "mine"))
+    folder = Path(run("snapshot", "list").stderr.partition(" in ")[2].strip())
+    (file,) = folder.iterdir()
+    assert (folder.stat().st_mode & 0o77, file.stat().st_mode & 0o77) == (0, 0)
+
+
+def test_names_are_checked(run: Run) -> None:
+    done(run("snapshot", "save", "before-demo"))
+    again = refused(run("snapshot", "save", "before-demo"))
+    assert again.startswith("There is a snapshot before-demo already: choose another name, or ")
+    near = refused(run("snapshot", "restore", "befor-demo"))
+    assert near == "There is no snapshot befor-demo; did you mean `before-demo`?\n"
+    other = refused(run("snapshot", "restore", "x"))
+    assert other == "There is no snapshot x; see `orders-api snapshot list`.\n"
+    for name in ("../x", ".x", "a/b", "", "ä", "x" * 65):
+        assert "cannot be the name of a snapshot" in refused(run("snapshot", "save", name))
+        assert "cannot be the name of a snapshot" in refused(run("snapshot", "restore", name))
+
+
+# --- Other revisions ----------------------------------------------------------------------
+
+
+def migrate_to(revision: str, environment: dict[str, str], upgrade: bool = False) -> None:
+    url = parse_database_url(environment.get("DATABASE_URL", "sqlite:///orders.db"))
+    config = Config(attributes={"url": url})
+    config.set_main_option("script_location", str(MIGRATIONS))
+    (command.upgrade if upgrade else command.downgrade)(config, revision)
+
+
+def test_snapshot_of_an_older_revision_is_migrated_or_refused(
+    run: Run, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with local_server(tmp_path, **environment) as address:
+        store = http.post(f"{address}/stores", json=STORE).json()
+    migrate_to("-1", environment)
+    done(run("snapshot", "save", "old"))
+    migrate_to("head", environment, upgrade=True)
+    if environment:
+        sentence = refused(run("snapshot", "restore", "old"))
+        assert f"and the database of {head_revision()}: take it there by `alembic" in sentence
+        migrate_to("-1", environment)
+    done(run("snapshot", "restore", "old"))
+    done(run("migrate"))
+    with local_server(tmp_path, **environment) as address:
+        (found,) = http.get(f"{address}/stores?q=corner").json()
+        assert without_times(found) == without_times(store)
+        assert http.get(f"{address}/ready").status_code == 200
+
+
+def test_snapshot_of_an_unknown_revision_changes_nothing(
+    run: Run, environment: dict[str, str], tmp_path: Path
+) -> None:
+    def set_revision(revision: str | None) -> None:
+        query = f"UPDATE alembic_version SET version_num = '{revision}'"
+        if environment:
+            with psycopg.connect(environment["DATABASE_URL"]) as postgresql:
+                postgresql.execute(query.encode())
+        else:
+            with closing(sqlite3.connect("orders.db")) as sqlite, sqlite:
+                sqlite.execute(query)
+
+    set_revision("ffffffffffff")
+    done(run("snapshot", "save", "new"))
+    set_revision(head_revision())
+    sentence = refused(run("snapshot", "restore", "new"))
+    assert "ffffffffffff" in sentence
+    with local_server(tmp_path, **environment) as address:
+        assert http.get(f"{address}/ready").status_code == 200
+
+
+# --- What cannot be -----------------------------------------------------------------------
+
+
+def test_file_that_is_no_snapshot_changes_nothing(
+    run: Run,
+) -> None:
+    done(run("snapshot", "save", "good"))
+    done(run("demo"))
+    folder = Path(run("snapshot", "list").stderr.partition(" in ")[2].strip())
+    (file,) = folder.iterdir()
+    file.with_stem("bad").write_bytes(b"nonsense" * 1000)
+    assert "could not be restored: " in refused(run("snapshot", "restore", "bad"))
+    assert len(done(run("export", "products")).splitlines()) == 100
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("sqlite://", "DATABASE_URL names no database of which there could be snapshots.\n"),
+        ("sqlite:///nothing.db", "could not be saved: unable to open database file.\n"),
+        ("postgresql://127.0.0.1:1/orders", "The database does not answer right now.\n"),
+    ],
+)
+def test_database_that_is_not_there_is_said(
+    url: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    result = CliRunner().invoke(app, ["snapshot", "save", "a"], env={"DATABASE_URL": url})
+    assert refused(result).endswith(sentence)
+    assert not (tmp_path / "nothing.db").exists()
+
+
+def test_database_on_another_machine_is_left_alone_unless_it_is_named(
+    run: Run, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not environment:
+        pytest.skip("A file is on this machine.")
+    done(run("snapshot", "save", "before"))
+    done(run("demo"))
+    monkeypatch.setattr(snapshots, "place_of", lambda _: "192.0.2.1")
+    name = make_url(environment["DATABASE_URL"]).database
+    assert name
+    for arguments in (["reset"], ["restore", "before"], ["save", "after"]):
+        for others in ([], ["--yes", "orders"]):
+            sentence = refused(run("snapshot", *arguments, *others))
+            assert f"The database {name} is on 192.0.2.1, not on this machine" in sentence
+    assert len(done(run("export", "products")).splitlines()) == 100
+    done(run("snapshot", "restore", "before", "--yes", name))
+    assert done(run("export", "products")) == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("", ""),
+        ("127.0.0.1", ""),
+        ("::1", ""),
+        ("192.0.2.1", "192.0.2.1"),
+        ("10.1.2.3", "10.1.2.3"),
+    ],
+)
+def test_place_of_a_database_is_where_the_connection_leads(address: str, place: str) -> None:
+    driver = SimpleNamespace(info=SimpleNamespace(hostaddr=address))
+    connection: Any = SimpleNamespace(connection=SimpleNamespace(driver_connection=driver))
+    assert snapshots.place_of(connection) == place
