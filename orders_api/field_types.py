@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -27,9 +28,9 @@ MAX_MONEY = Decimal("9999999999.99")
 AMOUNT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,2})?", re.ASCII)
 
 
-def _plain_decimal(value: object) -> object:
+def _plain_decimal(value: object, form: re.Pattern[str] = AMOUNT) -> object:
     """Refuse what Decimal would take besides numbers and plain decimal strings."""
-    if isinstance(value, bool) or (isinstance(value, str) and not AMOUNT.fullmatch(value)):
+    if isinstance(value, bool) or (isinstance(value, str) and not form.fullmatch(value)):
         raise ValueError('must be a number or a plain decimal string such as "19.99"')
     return value
 
@@ -92,10 +93,17 @@ def decimal(max_digits: int, places: int) -> Any:
     column is NUMERIC(9, 3); where it may be None, SQLModel must be told: `sa_type=Numeric(9, 3)`.
     """
     kind: Any = pydantic.Field(max_digits=max_digits, decimal_places=places)
-    # Zero has no sign in a database.
-    kind.metadata.append(
-        AfterValidator(lambda value: value.quantize(Decimal(1).scaleb(-places)) + 0)
-    )
+    step = Decimal(1).scaleb(-places)
+    most = float(Decimal(10) ** (max_digits - places) - step)
+    number = {"type": "number", "minimum": -most, "maximum": most, "multipleOf": float(step)}
+    pattern = rf"-?[0-9]{{1,{max_digits - places}}}(\.[0-9]{{1,{places}}})?"
+    text = {"type": "string", "pattern": f"^{pattern}$"}
+    kind.metadata += [
+        BeforeValidator(partial(_plain_decimal, form=re.compile(pattern, re.ASCII))),
+        AfterValidator(lambda value: value.quantize(step) + 0),  # zero has no sign in a database
+        WithJsonSchema({"anyOf": [number, text]}, mode="validation"),
+        WithJsonSchema(text, mode="serialization"),
+    ]
     return kind
 
 

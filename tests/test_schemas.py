@@ -1,5 +1,6 @@
 """Every kind of member of an Out class, read and written alike on both databases."""
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import groupby, product
@@ -10,11 +11,12 @@ import pytest
 from fastapi import FastAPI, Query
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import bindparam, insert
 from sqlalchemy.orm import Mapped, registry
 from sqlmodel import Field, Relationship, SQLModel, col
 
-from orders_api.field_types import Count, Key
+from orders_api.field_types import Count, Key, decimal
 from orders_api.models import Out, ProductOut, StoreOut
 from orders_api.storage.projection import projection_of
 from orders_api.web import Page, Read, Router
@@ -456,3 +458,51 @@ def test_statements_are_those_that_were_reviewed(
     assert books.post("/books/BookGenres", json=body).is_success
     sections.append("-- BookGenres, inserted\n" + "".join(map(laid_out, statements.texts)))
     check_sql("library", database_url, sections)
+
+
+# --- Decimals -----------------------------------------------------------------------------
+
+WEIGHTS: TypeAdapter[Decimal] = TypeAdapter(Annotated[Decimal, decimal(9, 3)])
+
+
+@pytest.mark.parametrize("value", [2, 2.5, "2.5", "-2", "0002", 123456.789, "-0"])
+def test_decimal_is_a_number_or_plain_text(value: Any) -> None:
+    assert WEIGHTS.validate_python(value) == Decimal(str(value))
+    schema = WEIGHTS.json_schema()
+    assert any(
+        isinstance(value, str) == (kind["type"] == "string")
+        and re.search(kind.get("pattern", ""), str(value)) is not None
+        for kind in schema["anyOf"]
+    )
+    assert re.search(WEIGHTS.json_schema(mode="serialization")["pattern"], str(value))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        True,
+        "1e1",
+        " 2.5 ",
+        "1_000",
+        "+1",
+        ".5",
+        "2.",
+        "",
+        "\u0663",
+        "Infinity",
+        "2.5001",
+        "1234567",
+    ],
+)
+def test_decimal_of_another_form_is_refused(value: Any) -> None:
+    with pytest.raises(ValidationError):
+        WEIGHTS.validate_python(value)
+    for kind in WEIGHTS.json_schema()["anyOf"]:
+        is_of_this_kind = isinstance(value, str) and kind["type"] == "string"
+        assert not is_of_this_kind or re.search(kind["pattern"], value) is None
+
+
+def test_decimal_has_bounds() -> None:
+    number = {"type": "number", "minimum": -999999.999, "maximum": 999999.999, "multipleOf": 0.001}
+    assert number in WEIGHTS.json_schema()["anyOf"]
+    assert WEIGHTS.validate_python(999999.999) == Decimal("999999.999")
