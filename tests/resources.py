@@ -8,11 +8,14 @@ refers to others.
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic.alias_generators import to_camel
+from sqlmodel import SQLModel
 
 from orders_api.app import create_app
 from orders_api.settings import Settings
@@ -60,6 +63,10 @@ class Resource:
         return self.collection.strip("/")
 
     @property
+    def table(self) -> str:
+        return str(self).replace("-", "_")
+
+    @property
     def key(self) -> str:
         return self.item.rpartition("/")[2].strip("{}")
 
@@ -80,12 +87,36 @@ class Resource:
 
     def example(self, client: TestClient, method: str) -> Json:
         """Return the example of a body, with the ids of objects that exist."""
-        return dict(linked(client, self.content(method)["example"]))
+        return dict(self.linked(client, self.content(method)["example"]))
+
+    @cached_property
+    def references(self) -> dict[str, tuple["Resource", str]]:
+        """The members that refer to another resource, which that is, and which member of it."""
+        table = SQLModel.metadata.tables[self.table]
+        own = {
+            to_camel(key.parent.name): (other, to_camel(key.column.name))
+            for key in table.foreign_keys
+            for other in RESOURCES
+            if other.table == key.column.table.name
+        }
+        return REFERENCES | own
 
     def body(self, client: TestClient) -> Json:
         """Make a body for a `POST`, like no other."""
         content = self.content("POST")
-        return dict(linked(client, different(content["schema"], content["example"])))
+        return dict(self.linked(client, different(content["schema"], content["example"])))
+
+    def linked(self, client: TestClient, value: Any) -> Any:
+        """Let a body refer to new objects; to one of its own kind it does not."""
+        if isinstance(value, list):
+            return [self.linked(client, item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        body = {name: self.linked(client, member) for name, member in value.items()}
+        for name, (other, key) in self.references.items():
+            if name in body and other != self:
+                body[name] = other.new(client)[key]
+        return body
 
     def new(self, client: TestClient) -> Json:
         """Create an object."""
@@ -102,10 +133,12 @@ class Resource:
             if value != example[name]:
                 return {name: value}
         for name, value in example.items():
-            if isinstance(value, bool):
-                return {name: not value}
+            schema = content["schema"]["properties"][name]
+            others = [other for other in choices(schema) if other not in {value, None}]
+            if others:
+                return {name: others[0]}
             if isinstance(value, int | float):
-                lowest = resolved(content["schema"]["properties"][name]).get("minimum", value - 1)
+                lowest = resolved(schema).get("minimum", value - 1)
                 return {name: value - 1 if value > lowest else value + 1}
         raise AssertionError(f"No member of {self} is known to be able to change.")
 
@@ -123,9 +156,15 @@ def resources_in(paths: Json) -> list[Resource]:
 
 RESOURCES = resources_in(DOCUMENT["paths"])
 
-REFERENCES = {resource.key: (resource, resource.key) for resource in RESOURCES} | {
-    # By a name of its own, which no rule tells.
-    "couponCode": (next(r for r in RESOURCES if r.collection == "/coupons"), "code"),
+
+def resource(collection: str) -> Resource:
+    """Return the resource at a path."""
+    return next(resource for resource in RESOURCES if resource.collection == collection)
+
+
+# By whatever name: the ids of all resources, and a name of its own, which no rule tells.
+REFERENCES = {one.key: (one, one.key) for one in RESOURCES} | {
+    "couponCode": (resource("/coupons"), "code"),
 }
 
 
@@ -135,28 +174,33 @@ def each_resource(*methods: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("resource", having, ids=str)
 
 
+def choices(schema: Json) -> list[Any]:
+    """Return the values that a member may have, if there are but a few."""
+    kinds = [resolved(kind) for kind in schema.get("anyOf", [schema])]
+    if any(kind.get("type") == "boolean" for kind in kinds):
+        return [True, False]
+    if any(kind.get("pattern") == "^[A-Z]{3}$" for kind in kinds):
+        return ["EUR", "USD"]
+    return [value for kind in kinds for value in kind.get("enum", ())]
+
+
 def different(schema: Json, value: Any) -> Any:
-    """Return a value as valid as an example is, with new text wherever text is free."""
+    """Return a value as valid as an example is, but another one wherever there are many."""
     schema = resolved(schema)
+    kinds = schema.get("anyOf", [schema])
     if isinstance(value, dict):
         return {name: different(schema["properties"][name], v) for name, v in value.items()}
     if isinstance(value, list):
         return [different(schema["items"], v) for v in value]
     if isinstance(value, str):
         text = f"{value}{next(numbers)}"
-        return text if is_free_text(schema, text) else value
+        if is_free_text(schema, text):
+            return text
+        if any(kind.get("format") == "date-time" for kind in kinds):
+            return f"{value[:19]}.{next(numbers):06}Z"
+        if any("[0-9]" in kind.get("pattern", "") for kind in kinds):  # of a decimal
+            return f"{next(numbers) % 500 + 1}.{value.partition('.')[2]}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        lowest, highest = (kinds[0].get(name, value) for name in ("minimum", "maximum"))
+        return lowest + next(numbers) % (highest - lowest + 1) if highest - lowest > 999 else value
     return value
-
-
-def linked(client: TestClient, value: Any) -> Any:
-    """Let a body refer to new objects."""
-    if isinstance(value, list):
-        return [linked(client, item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: REFERENCES[name][0].new(client)[REFERENCES[name][1]]
-        if name in REFERENCES
-        else linked(client, member)
-        for name, member in value.items()
-    }
