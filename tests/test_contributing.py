@@ -9,11 +9,15 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from orders_api.cli.scaffold.resource import existing_paths, parse_resource
+from orders_api.cli.scaffold.sources import models_section, routes
+from orders_api.cli.scaffold.special_tests import special_tests
 from tests.conftest import ROOT, Postgres
 from tests.fuzz.run import COMMAND_LINE
 from tests.live import running_server
@@ -77,12 +81,24 @@ class Copy:
         assert done.returncode == 0, f"{command}\n{done.stdout}"
         return done.stdout
 
-    def follow(self, heading: str, runs: bool = True) -> None:
-        """Write and run what the blocks of a section show, in the file that is named last."""
+    def blocks(self, heading: str) -> Iterator[tuple[Path, str, str]]:
+        """Return the blocks of a section with their languages, and the file that was named last."""
         file = self.folder
         for prose, language, block in BLOCK.findall(section(heading)):
             for name in re.findall(r"`([\w/]+\.(?:py|md))`", prose):
                 file = self.folder / name
+            yield file, language, block
+
+    def compare(self, heading: str) -> None:
+        """Check that the blocks of a section are there, in the file that is named last."""
+        for file, language, block in self.blocks(heading):
+            if language != "sh":
+                expected = after(block) if language == "diff" else block
+                assert expected in file.read_text("utf-8"), file
+
+    def follow(self, heading: str, runs: bool = True) -> None:
+        """Write and run what the blocks of a section show, in the file that is named last."""
+        for file, language, block in self.blocks(heading):
             if language == "sh":
                 if runs:
                     self.run(block)
@@ -98,9 +114,14 @@ def edited(text: str, diff: str) -> str:
     """Do what a diff shows: lines with a plus come, those with a minus go, others are there."""
     lines = diff.splitlines(keepends=True)
     before = "".join(line[1:] for line in lines if not line.startswith("+"))
-    after = "".join(line[1:] for line in lines if not line.startswith("-"))
     assert text.count(before) == 1, f"These lines are not there once:\n{before}"
-    return text.replace(before, after)
+    return text.replace(before, after(diff))
+
+
+def after(diff: str) -> str:
+    """Return what a diff makes of its lines."""
+    lines = diff.splitlines(keepends=True)
+    return "".join(line[1:] for line in lines if not line.startswith("-"))
 
 
 def test_blocks_to_write_fit_into_their_files(tmp_path: Path) -> None:
@@ -147,11 +168,12 @@ def test_new_resources_pass_the_tests_of_all_resources(copy: Copy, tmp_path: Pat
                 check_session(section(session), address, tmp_path, copy.environment)
         copy.run("alembic check")
 
-    for heading in ("The model", "The routes", "The migration"):
-        copy.follow(heading)
+    (command,) = blocks("sh", section("Add an endpoint"))
+    copy.run(command)
+    for heading in ("The model", "The routes", "The tests", "The documentation"):
+        copy.compare(heading)
+    copy.follow("The migration")
     try_on_each("Try it")
-    for heading in ("The tests", "The documentation"):
-        copy.follow(heading)
     for heading in ("The link table", "The tags of a product", "The tables of tags"):
         copy.follow(heading)
     try_on_each("Try the tags")
@@ -175,6 +197,107 @@ def test_new_resources_pass_the_tests_of_all_resources(copy: Copy, tmp_path: Pat
     types = copy.run(f"mypy {' '.join(NEW)} || true")
     assert "source files" in types
     assert [line for line in types.splitlines() if line.startswith(NEW)] == []
+
+
+# --- The scaffold --------------------------------------------------------------------------
+
+
+def test_what_is_shown_is_what_is_written() -> None:
+    arguments = blocks("sh", section("Add an endpoint"))[0].split()
+    assert [*arguments[:2], *arguments[-2:]] == ["orders-api", "scaffold", "--filter", "productId"]
+    name, *members = arguments[2:-2]
+    resource = parse_resource(name, members, existing_paths(), filters=["productId"])
+    sources = [models_section(resource), routes(resource), special_tests(resource)]
+    for heading, source in zip(("The model", "The routes", "The tests"), sources, strict=True):
+        command = [sys.executable, "-m", "ruff", "format", "-"]
+        done = subprocess.run(command, input=source, capture_output=True, text=True)
+        assert blocks("python", section(heading)) == [done.stdout]
+
+
+SCAFFOLDS = (
+    "reviews productId:products rating:int:1..5 'text:longtext?' 'status:new|published'"
+    " 'shippedAt:datetime?' 'weight:decimal(3)' --unique product_id,text"
+    " --filter productId,status,shippedAt --sort rating,shippedAt",
+    "gift-cards code:text 'balance:money?' expires_at:datetime currency:currency 'email:email?'"
+    " 'homePage:url?' --unique code --filter balance,currency --sort balance,code",
+    "categories name:text 'parentId:categories?' --unique name --filter parentId",
+    # All kinds of reference: to what cannot be deleted, by another name, to what has numbers.
+    "shipments orderId:orders 'reviewId:reviews?' buyerId:users todoId:todos 'couponId:coupons?'"
+    " 'state:packed|in-transit|done?' sent:bool 'insured:bool?' count:int 'ratio:decimal(2)?'"
+    " 'notes:longtext?' 'position:int:-10..10?' order:int:0..5000 cost:money"
+    " --unique orderId,state --unique order --filter state,todoId,position,ratio,cost,insured"
+    " --filter couponId --sort position,notes,order",
+    "likes productId:products userId:users --unique productId,userId",  # never changed
+    "people 'name:text?' --singular person",  # nothing is required
+    "badges reviewId:reviews start:datetime --unique start",  # listed before what it refers to
+)
+
+
+@pytest.mark.slow
+def test_scaffolded_resources_pass_all_tests(copy: Copy) -> None:
+    for arguments in SCAFFOLDS:
+        copy.run(f"orders-api scaffold {arguments}")
+    copy.run("ruff check && ruff format --check && mypy")
+    copy.run("orders-api migrate && alembic check")
+    copy.run("pytest -q")
+
+
+@pytest.mark.slow
+def test_scaffold_is_taken_back_unless_something_was_changed(copy: Copy) -> None:
+    command = f"orders-api scaffold {SCAFFOLDS[0]}"
+    before = contents(copy.folder)
+
+    diff = copy.run(f"{command} --dry-run")
+    assert contents(copy.folder) == before
+    lines = copy.run(command).splitlines()
+    written = contents(copy.folder)
+    changed = {name for name in written if before.get(name) != written[name]}
+    assert {line.split()[0] for line in lines[: lines.index("")]} >= changed
+    shown = set(re.findall(r"(?m)^\+\+\+ b/(.+)$", diff))
+    # But for the minute in the name of the migration.
+    assert {name for name in shown ^ changed if "versions" not in name} == set()
+
+    routes = copy.folder / "orders_api" / "routes" / "reviews.py"
+    text = routes.read_text("utf-8")
+    routes.write_text(text.replace("oldest first", "newest first"), "utf-8")
+    answer = copy.run("orders-api scaffold --remove reviews || true")
+    assert "orders_api/routes/reviews.py was changed since it was written" in answer
+    assert contents(copy.folder) == written | {"orders_api/routes/reviews.py": routes.read_text()}
+    routes.write_text(text, "utf-8")
+
+    copy.run("orders-api migrate")
+    answer = copy.run("orders-api scaffold --remove reviews || true")
+    assert "has reviews: run `alembic downgrade -1` first" in answer
+    copy.run("alembic downgrade -1")
+
+    copy.run("alembic revision -m later")
+    answer = copy.run("orders-api scaffold --remove reviews || true")
+    assert "later.py follows that of reviews: take it back first" in answer
+    copy.run("rm migrations/versions/*later.py")
+    answer = copy.run("orders-api scaffold --remove review || true")
+    assert answer == "No `orders-api scaffold` wrote review; did you mean `reviews`?\n"
+    copy.run("orders-api scaffold --remove reviews")
+    assert contents(copy.folder) == before
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Return the files of a project, but for databases and what Python keeps."""
+    return {
+        str(file.relative_to(folder)): file.read_text("utf-8", "replace")
+        for file in folder.rglob("*")
+        if file.is_file() and file.suffix not in {".db", ".pyc"} and ".ruff_cache" not in str(file)
+    }
+
+
+@pytest.mark.slow
+def test_models_that_wait_for_a_migration_are_not_scaffolded(copy: Copy) -> None:
+    models = copy.folder / "orders_api" / "models.py"
+    text = models.read_text("utf-8")
+    models.write_text(text.replace("    phone:", "    telephone:"), "utf-8")
+    before = contents(copy.folder)
+    answer = copy.run("orders-api scaffold notes text:text || true")
+    assert "The models have changes of stores without a migration" in answer
+    assert contents(copy.folder) == before
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import typer
 
 from orders_api.cli import data
 from orders_api.cli.common import fail, migrate_or_exit, open_session, openapi_text, plural
+from orders_api.cli.scaffold.command import scaffold
 from orders_api.cli.snapshots import snapshots
 
 app = typer.Typer(
@@ -147,6 +148,7 @@ def revoke_tokens(name: Annotated[str, typer.Argument(help="The username, in any
     typer.echo(f"{name} is signed out ({plural(count, 'token')}).")
 
 
+app.command()(scaffold)
 app.add_typer(snapshots, name="snapshot")
 app.command()(data.demo)
 app.command(name="import")(data.import_file)
@@ -188,3 +190,7 @@ def prompt(names: dict[str, Any], banner: str) -> None:
         readline.set_completer(rlcompleter.Completer(names).complete)
         readline.parse_and_bind("tab: complete")
     code.interact(banner, local=names, exitmsg="")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""`orders-api scaffold`: the source of a new resource, as CONTRIBUTING.md shows it."""

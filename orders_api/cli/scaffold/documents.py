@@ -1,0 +1,63 @@
+"""What the documentation has of a new resource: rows of the README, and its part of the diagram."""
+
+import re
+
+from orders_api.cli.scaffold.members import ScaffoldError
+from orders_api.cli.scaffold.resource import Resource
+
+
+def readme_rows(resource: Resource) -> list[str]:
+    parameters = ", ".join(f"`{name}`" for name in resource.parameters)
+    methods = "GET, PATCH, DELETE" if resource.fields else "GET, DELETE"
+    return [
+        f"| `/{resource.path}` | GET, POST | {parameters} |".replace("|  |", "| |"),
+        f"| `/{resource.path}/{{{resource.key_alias}}}` | {methods} | |",
+    ]
+
+
+def diagram_links(resource: Resource) -> list[str]:
+    return [
+        f"    {m.refers_to} {'|o' if m.optional else '||'}--o{{ {resource.table} : have"
+        for m in resource.references
+    ]
+
+
+def diagram_table(resource: Resource) -> list[str]:
+    lines = [f"uuid {resource.key} PK"]
+    for member in (*resource.references, *resource.fields):
+        key = " FK" if member.table is not None else ""
+        optional = ' "optional"' if member.optional else ""
+        lines += [f"{member.column} {member.name}{key}{optional}"]
+    times = ["timestamp created_at", "timestamp updated_at"]
+    lines += [*times, "integer version"] if resource.fields else []
+    return [f"    {resource.table} {{", *(f"        {line}" for line in lines), "    }"]
+
+
+def add_rows(readme: str, resource: Resource) -> str:
+    """Add the endpoints to the table of the README."""
+    table = re.search(r"(?m)^\| Path \| Methods .*\n(?:\|.*\n)+", readme)
+    if table is None:
+        raise ScaffoldError("README.md has no table of endpoints to add to.")
+    rows = "".join(f"{row}\n" for row in readme_rows(resource))
+    return readme[: table.end()] + rows + readme[table.end() :]
+
+
+def add_to_diagram(design: str, resource: Resource) -> str:
+    """Add the table and what it refers to, to the diagram of docs/design.md."""
+    diagram = re.search(
+        r"(?ms)^```mermaid\nerDiagram\n(?P<links>(?:    \w.*?--.*?\n)*)(?P<tables>.*?)^```$", design
+    )
+    if diagram is None:
+        raise ScaffoldError("docs/design.md has no diagram to add to.")
+    links = "".join(f"{line}\n" for line in diagram_links(resource))
+    table = "".join(f"{line}\n" for line in diagram_table(resource))
+    between, end = diagram.end("links"), diagram.end("tables")
+    return design[:between] + links + design[between:end] + table + design[end:]
+
+
+def without_lines(text: str, lines: list[str], file: str) -> str:
+    """Take out lines that stand together, and only once."""
+    block = "".join(f"{line}\n" for line in lines)
+    if f"\n{text}".count(f"\n{block}") != 1:
+        raise ScaffoldError(f"{file} has been changed where the scaffold wrote.")
+    return f"\n{text}".replace(f"\n{block}", "\n")[1:]
