@@ -140,9 +140,9 @@ def test_key_is_forgotten_after_24_hours_and_removed(client: TestClient) -> None
     response = client.post("/todos", json={"task": "B"}, headers=key("0"))
     assert response.status_code == 201
     assert "idempotent-replayed" not in response.headers
-    assert client.portal.call(count, client) == 3  # two old ones are gone
-    client.post("/todos", json={"task": "B"}, headers=key("new"))
-    assert client.portal.call(count, client) == 2
+    for n in range(100):  # some of these make others go
+        client.post("/todos", json={"task": "B"}, headers=key(f"new-{n}"))
+    assert client.portal.call(count, client) == 101, "the old ones are gone"
 
 
 # With these PostgreSQL looks for old keys once for each key that it compares.
@@ -150,7 +150,7 @@ PLAN = ("hashjoin", "material", "sort", "hashagg", "indexscan", "indexonlyscan",
 
 
 @pytest.mark.skipif(Postgres.server is None, reason="needs a database of its own")
-def test_two_old_keys_are_removed_whatever_the_plan() -> None:
+def test_some_old_keys_are_removed_whatever_the_plan() -> None:
     url = Postgres.create_migrated("plan")
     name = urlsplit(url).path.strip("/")
     with psycopg.connect(url, autocommit=True) as connection:
@@ -158,11 +158,16 @@ def test_two_old_keys_are_removed_whatever_the_plan() -> None:
             connection.execute(f'ALTER DATABASE "{name}" SET enable_{kind} = off'.encode())
     with local_client(create_app(Settings(database_url=url))) as client:
         assert client.portal is not None
-        for n in range(5):
+        for n in range(40):
             client.post("/todos", json={"task": "A"}, headers=key(f"{n}"))
         client.portal.call(let_time_pass, client, timedelta(hours=24, seconds=1))
-        client.post("/todos", json={"task": "A"}, headers=key("new"))
-        assert client.portal.call(count, client) == 4
+        old = 40
+        for n in range(1, 100):
+            client.post("/todos", json={"task": "A"}, headers=key(f"new-{n}"))
+            old = client.portal.call(count, client) - n
+            if old < 40:
+                break
+        assert old == 40 - 32
 
 
 def test_password_cannot_be_guessed_from_what_is_kept(client: TestClient) -> None:
