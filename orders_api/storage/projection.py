@@ -40,6 +40,7 @@ from orders_api.storage.selection import (
 Getter = Callable[[Any], Any]
 FIRST = 2  # where the columns begin in a row of a query with lists
 Query = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
+Conditions = Sequence[ColumnElement[bool]]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Projection:
             order_totals_1.currency, order_totals_1.subtotal, order_totals_1.discount,
             order_totals_1.total, order_totals_1.currency AS currency__1
         FROM parents JOIN order_totals AS order_totals_1
-            ON parents.order_id = order_totals_1.order_id
+            ON parents.order_id = order_totals_1.order_id AND order_totals_1.order_id = $1::UUID
         ORDER BY list, c9
     """
 
@@ -129,7 +130,8 @@ class Projection:
                 ),
             ).select_from(source)
         ]
-        parts += [self._select_list(number, parents) for number in range(1, len(self.lists) + 1)]
+        by_key = [c for c in conditions if limit is None and {*columns_in(c)} == {self.key}]
+        parts += [self._select_list(n, parents, by_key) for n in range(1, len(self.lists) + 1)]
         sorted_by = in_order(literal_column(labels[self.names.index(name)]) for name in order)
         for one in self.lists:
             for place, term in enumerate(one.order, one.keys.stop):
@@ -141,7 +143,7 @@ class Projection:
         source, move = self._search(conditions)
         return select(func.count()).select_from(source).where(*map(move, conditions))
 
-    def _select_list(self, number: int, parents: FromClause) -> Select[*tuple[Any, ...]]:
+    def _select_list(self, number: int, parents: FromClause, by_key: Conditions) -> Any:
         """Select the rows of a list of these parents."""
         own = self.lists[number - 1]
         columns: list[ColumnElement[Any]] = [
@@ -158,7 +160,7 @@ class Projection:
         for depth, hop in enumerate(own.hops, 1):
             above = target
             tables = {}
-            for target, on in steps_of(hop.relationship, above):
+            for target, on in steps_of(hop.relationship, above, self.key, by_key):
                 source = source.join(target, on)
                 tables[target.element] = target  # type: ignore[attr-defined]  # an alias
             for one in self.lists:
@@ -173,9 +175,7 @@ class Projection:
         put(own.keys.stop, [moved(bare(term), tables) for term in own.order])
         return select(literal_column(str(number)), *columns).select_from(source)
 
-    def _search(
-        self, conditions: Iterable[ColumnElement[bool]]
-    ) -> tuple[FromClause, Callable[[ColumnElement[Any]], ColumnElement[Any]]]:
+    def _search(self, conditions: Conditions) -> tuple[FromClause, Getter]:
         """Return what to search, and a function that moves conditions and columns there.
 
         A table of a list is searched if a condition names it. What it repeats of its parent's

@@ -1,6 +1,6 @@
 """Relationships as joins: what is related is found by equal keys, through a link table or not."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -20,11 +20,20 @@ from sqlalchemy.sql.visitors import ExternallyTraversible, replacement_traverse
 Step = tuple[FromClause, ColumnElement[bool]]
 
 
-def steps_of(relationship: RelationshipProperty[Any], own: FromClause) -> list[Step]:
-    """Return the tables on the way to what is related, a link table first, and how to join each."""
+def steps_of(
+    relationship: RelationshipProperty[Any],
+    own: FromClause,
+    key: Any = None,
+    by_key: Sequence[ColumnElement[bool]] = (),
+) -> list[Step]:
+    """Return the tables on the way to what is related, a link table first, and how to join each.
+
+    Conditions on a key are repeated for what refers to it: so Citus knows the node that has it all.
+    """
 
     def on(left: FromClause, pairs: Any, right: FromClause) -> ColumnElement[bool]:
-        return and_(*(left.c[a.key] == right.c[b.key] for a, b in pairs))
+        repeated = (replaced(c, key, right.c[b.key]) for a, b in pairs if a is key for c in by_key)
+        return and_(*(left.c[a.key] == right.c[b.key] for a, b in pairs), *repeated)
 
     target = relationship.target.alias()
     if relationship.secondary is None:
@@ -84,4 +93,8 @@ def bare(term: Any) -> Any:
 
 
 def replaced(term: Any, old: Any, new: Any) -> Any:
-    return replacement_traverse(term, {}, lambda element, **_: new if element is old else None)
+    def replacement(element: Any, **_: Any) -> Any:
+        # A value is found by the parameter that it came with.
+        return new if element is old else element if isinstance(element, BindParameter) else None
+
+    return replacement_traverse(term, {}, replacement)
