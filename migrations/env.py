@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from alembic import context
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
+from alembic.ddl.postgresql import PostgresqlImpl
 from alembic.ddl.sqlite import SQLiteImpl
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext, MigrationInfo
@@ -18,6 +19,7 @@ from sqlmodel import AutoString, UTCDateTime
 
 from orders_api.models import Model
 from orders_api.settings import Settings
+from orders_api.storage.citus import distribute, has_citus
 from orders_api.storage.pooler import prepare_nothing_through_pooler
 from orders_api.storage.trigrams import restore_trigram_indexes
 
@@ -101,6 +103,8 @@ def run(connection: sa.Connection) -> None:
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{SECONDS}s'")
         has_revision = context.get_context().get_current_heads()
         if not (context.config.attributes.get("only_if_empty") and has_revision):
+            if is_on_citus(connection):
+                distribute(connection, ((name, column_of(name)) for name in METADATA.tables))
             context.run_migrations()
             if connection.dialect.name == "sqlite":
                 restore_trigram_indexes(connection)
@@ -118,6 +122,35 @@ class KeepAutoincrement(SQLiteImpl):
         if isinstance(connection, sa.Connection) and connection.scalar(query, {"name": name}):
             table.dialect_options["sqlite"]["autoincrement"] = True
         super().create_table(table, **options)
+
+
+class DistributeNewTables(PostgresqlImpl):
+    """Distributes a table that a migration creates on Citus, before its foreign keys are made."""
+
+    __dialect__ = "postgresql"  # what makes Alembic use it
+
+    def create_table(self, table: sa.Table, **options: Any) -> None:
+        connection = self.connection  # none, or a mock one, when SQL is only printed
+        if not isinstance(connection, sa.Connection) or not is_on_citus(connection):
+            super().create_table(table, **options)
+            return
+        foreign_keys = list(table.foreign_key_constraints)
+        for foreign_key in foreign_keys:
+            foreign_key.use_alter = True  # which leaves it out
+        super().create_table(table, **options)
+        distribute(connection, [(table.name, column_of(table.name))])
+        for foreign_key in foreign_keys:
+            self.add_constraint(foreign_key)
+
+
+def is_on_citus(connection: sa.Connection) -> bool:
+    return connection.dialect.name == "postgresql" and has_citus(connection)
+
+
+def column_of(table: str) -> str | None:
+    """Return the column by which a model's table is to be divided on Citus."""
+    found = METADATA.tables.get(table)
+    return None if found is None else found.info.get("distribute_by")
 
 
 def check_references(ctx: MigrationContext, step: MigrationInfo, **_: Any) -> None:

@@ -370,6 +370,7 @@ class OrderTotal(OrderTotalOut, table=True):
         CheckConstraint("total >= 0", name="total_not_negative"),
         # Rounded, because SQLite computes with binary fractions.
         CheckConstraint("round(subtotal - discount, 2) = total", name="total_adds_up"),
+        {"info": {"distribute_by": "order_id"}},
     )
 
     order_id: UUID = Field(primary_key=True, foreign_key="orders.order_id", ondelete="CASCADE")
@@ -408,6 +409,7 @@ class OrderItem(OrderLine, table=True):
             sqlite_where=text("coupon_code IS NOT NULL"),
             postgresql_where=text("coupon_code IS NOT NULL"),
         ),
+        {"info": {"distribute_by": "order_id"}},
     )
 
     order_id: UUID = Field(primary_key=True, foreign_key="orders.order_id", ondelete="CASCADE")
@@ -509,6 +511,7 @@ class Order(OrderFields, table=True):
         Index(None, "date", "order_id"),
         Index(None, "coupon_code", "date", "order_id"),
         CheckConstraint("percent_off BETWEEN 0 AND 100", name="percent_off_in_bounds"),
+        {"info": {"distribute_by": "order_id"}},
     )
 
     totals: Mapped[list[OrderTotal]] = Relationship(
@@ -595,6 +598,7 @@ class IdempotencyKey(SQLModel, table=True):
     """The answer to a `POST`, kept for 24 hours for a client that sends it again."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = ({"info": {"distribute_by": "key_hash"}},)
 
     key_hash: str = Field(primary_key=True, max_length=64)
     fingerprint: str = Field(max_length=64)

@@ -44,6 +44,7 @@ autovacuum = off  # which looks at each of the many databases
 """
 # Names sort by code point.
 EMPTY = "template0 LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"
+HAS_CITUS = "SELECT FROM pg_extension WHERE extname = 'citus'"
 MEMORY = Path("/dev/shm")
 ROOM = 2 * 1024**3  # a database has 8 MiB, and a run makes some hundred
 
@@ -54,6 +55,7 @@ class Postgres:
     url: str | None = None
     """The migrated database that the tests of this process share."""
 
+    is_citus = False
     description = ""
     folder: Path | None = None
     server: Any = None
@@ -102,7 +104,9 @@ class Postgres:
             cls.url = os.environ.get("TEST_DATABASE_URL") or cls.embedded(_memory())
             with psycopg.connect(plain(cls.url)) as connection:
                 version = connection.info.parameter_status("server_version")
+                cls.is_citus = connection.execute(HAS_CITUS).fetchone() is not None
             cls.description = f"SQLite {sqlite3.sqlite_version} and PostgreSQL {version}"
+            cls.description += " with Citus" * cls.is_citus
         except Exception as error:
             cls.url = None
             cls.description = f"SQLite ALONE, because PostgreSQL could not start: {error}"
@@ -169,6 +173,8 @@ class Postgres:
         """Tell whether each worker can get a database of its own."""
         if cls.server or cls.url is None:
             return True
+        if cls.is_citus:  # each node would need them
+            return False
         query = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
         with psycopg.connect(plain(cls.url)) as connection:
             return connection.execute(query).fetchall() == [(True,)]

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
@@ -343,11 +344,24 @@ class RelayedError(Exception):
 
     sqlstate = "23505"
 
+    def __init__(self, constraint: str | None) -> None:
+        super().__init__("while executing on postgres@127.0.0.1:6441: duplicate key")
+        self.diag = SimpleNamespace(constraint_name=constraint)
 
-def test_duplicate_under_an_unknown_constraint_names_no_wrong_members(client: TestClient) -> None:
+
+@pytest.mark.parametrize(
+    ("constraint", "members"),
+    [
+        (None, "value"),
+        ("added_102008", "value"),
+        ("uq_coupons_code_102008", "code"),  # of a shard of Citus's
+    ],
+)
+def test_duplicate_names_the_members_of_a_constraint_that_is_known(
+    client: TestClient, constraint: str | None, members: str
+) -> None:
     def fail(*_: object) -> None:
-        failure = RelayedError("while executing on postgres@127.0.0.1:6441: duplicate key")
-        raise sqlalchemy.exc.IntegrityError("", {}, failure)
+        raise sqlalchemy.exc.IntegrityError("", {}, RelayedError(constraint))
 
     engine = database_of(client).writer.sync_engine
     event.listen(engine, "before_cursor_execute", fail)
@@ -355,7 +369,7 @@ def test_duplicate_under_an_unknown_constraint_names_no_wrong_members(client: Te
         answer = problem(client.post("/stores", json=STORE), 409, "already-exists")
     finally:
         event.remove(engine, "before_cursor_execute", fail)
-    assert answer["detail"] == "Another one with the same value exists already."
+    assert answer["detail"] == f"Another one with the same {members} exists already."
 
 
 def test_hanging_database_is_503_in_the_end() -> None:

@@ -85,19 +85,20 @@ def _duplicate_sentence(error: sqlalchemy.exc.IntegrityError) -> str:
 
 
 def _unique_columns(error: sqlalchemy.exc.IntegrityError) -> list[str]:
-    constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+    constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None) or ""
     if isinstance(error.orig, sqlite3.Error):
         # "…: products.store_id, products.name", or "…: index 'uq_products_name'" of an expression
         _, _, subject = str(error.orig).partition(": ")
         if not subject.startswith("index "):
             return re.findall(r"\w+\.(\w+)", subject)
         constraint = subject.removeprefix("index ").strip("'")
+    whole = re.sub(r"_\d{6,}$", "", constraint)  # without the number of a shard of Citus's
     return [
         column.name
         for table in SQLModel.metadata.tables.values()
         for rule in (*table.constraints, *table.indexes)
         if isinstance(rule, UniqueConstraint | PrimaryKeyConstraint | Index)
-        if rule.name == constraint
+        if rule.name in {constraint, whole}
         for column in rule.columns
     ]
 
