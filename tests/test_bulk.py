@@ -301,7 +301,7 @@ def test_what_is_exported_can_be_imported(url: str, tmp_path: Path) -> None:
             assert done(url, "export", kind, file) == ""
             assert file.read_bytes().decode() == copies[kind, form]
     empty = "from sqlmodel import SQLModel\nfor table in reversed(SQLModel.metadata.sorted_tables):"
-    empty += "\n    session.execute(table.delete())\n\nsession.commit()\n"
+    empty += "\n    session.execute(table.delete())\n    session.commit()\n\n"
     for form in ("jsonl", "csv"):
         done(url, "shell", text=empty)
         for kind in ("stores", "products", "coupons"):

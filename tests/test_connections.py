@@ -131,7 +131,8 @@ def test_all_idle_connections_are_closed_when_one_is_dead(
             client.portal.call(pool.release, link)
             process = link.driver.info.backend_pid
             processes.add(process)
-    postgresql.execute("SELECT pg_terminate_backend(%s)", [process])  # the one to be taken first
+    # The one to be taken first.
+    postgresql.execute("SELECT pg_terminate_backend(%s::int4)", [process])
     wait_until_gone(postgresql, {process})
     assert client.get("/stores").status_code == 200
     wait_until_gone(postgresql, processes)

@@ -344,24 +344,25 @@ class RelayedError(Exception):
 
     sqlstate = "23505"
 
-    def __init__(self, constraint: str | None) -> None:
-        super().__init__("while executing on postgres@127.0.0.1:6441: duplicate key")
+    def __init__(self, constraint: str | None, name: str) -> None:
+        super().__init__(f'duplicate key value violates unique constraint "{name}"')
         self.diag = SimpleNamespace(constraint_name=constraint)
 
 
 @pytest.mark.parametrize(
-    ("constraint", "members"),
+    ("constraint", "name", "members"),
     [
-        (None, "value"),
-        ("added_102008", "value"),
-        ("uq_coupons_code_102008", "code"),  # of a shard of Citus's
+        ("added", "added", "value"),
+        ("uq_coupons_code_102008", "uq_coupons_code_102008", "code"),  # of a shard of Citus's
+        (None, "uq_coupons_code_102008", "code"),  # which another node has
+        (None, "added_102008", "value"),
     ],
 )
 def test_duplicate_names_the_members_of_a_constraint_that_is_known(
-    client: TestClient, constraint: str | None, members: str
+    client: TestClient, constraint: str | None, name: str, members: str
 ) -> None:
     def fail(*_: object) -> None:
-        raise sqlalchemy.exc.IntegrityError("", {}, RelayedError(constraint))
+        raise sqlalchemy.exc.IntegrityError("", {}, RelayedError(constraint, name))
 
     engine = database_of(client).writer.sync_engine
     event.listen(engine, "before_cursor_execute", fail)

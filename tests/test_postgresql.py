@@ -271,7 +271,7 @@ def test_connection_that_the_server_ends_is_closed(
         await connection.fetch(b"SELECT 1", [])
         process = connection.info.backend_pid
         async with await psycopg.AsyncConnection.connect(Postgres.url or "") as other:
-            await other.execute("SELECT pg_terminate_backend(%s, 5000)", [process])
+            await other.execute("SELECT pg_terminate_backend(%s::int4, 5000)", [process])
         await asyncio.sleep(seconds)
         assert looks < 5, "the event loop looks at it again and again"
         with pytest.raises(psycopg.OperationalError):
@@ -289,7 +289,7 @@ def test_statement_that_the_server_ends_has_its_error(autocommit: bool) -> None:
         statement = asyncio.create_task(connection.fetch(b"SELECT pg_sleep(60)", []))
         await until_it_sleeps(process)
         async with await psycopg.AsyncConnection.connect(Postgres.url or "") as other:
-            await other.execute("SELECT pg_terminate_backend(%s, 5000)", [process])
+            await other.execute("SELECT pg_terminate_backend(%s::int4, 5000)", [process])
         with pytest.raises(psycopg.OperationalError):
             await statement
         assert connection.closed

@@ -92,13 +92,15 @@ def _unique_columns(error: sqlalchemy.exc.IntegrityError) -> list[str]:
         if not subject.startswith("index "):
             return re.findall(r"\w+\.(\w+)", subject)
         constraint = subject.removeprefix("index ").strip("'")
-    whole = re.sub(r"_\d{6,}$", "", constraint)  # without the number of a shard of Citus's
+    else:  # Citus passes on a node's message without the name, and the shard's has its number
+        quoted = re.search(r'"(\w+)"', str(error.orig))
+        constraint = re.sub(r"_\d{6,}$", "", constraint or (quoted[1] if quoted else ""))
     return [
         column.name
         for table in SQLModel.metadata.tables.values()
         for rule in (*table.constraints, *table.indexes)
         if isinstance(rule, UniqueConstraint | PrimaryKeyConstraint | Index)
-        if rule.name in {constraint, whole}
+        if rule.name == constraint
         for column in rule.columns
     ]
 
