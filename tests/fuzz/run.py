@@ -20,7 +20,7 @@ PHASES = [
     ["--phases=examples,coverage,fuzzing"],
     # It ends as soon as the same request is answered otherwise than before, as that of a
     # duplicate must be. With a limit of time it begins anew until then.
-    ["--phases=stateful", "--max-time=20"],
+    ["--phases=stateful", "--max-time=10"],
 ]
 
 
