@@ -462,6 +462,7 @@ ADD = 'op.add_column("stores", sa.Column("motto", sa.String()))'
 WAITING = "SELECT FROM pg_locks WHERE relation = 'stores'::regclass AND NOT granted"
 
 
+@pytest.mark.slow  # quick: a migration that cannot have a table is undone
 def test_migration_that_waits_for_a_table_lets_others_use_it(project: Path, tmp_path: Path) -> None:
     url = new_database("postgresql", tmp_path)
     migrate(Settings(database_url=url).url)

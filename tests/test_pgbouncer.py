@@ -47,6 +47,7 @@ def test_requests_rely_on_no_connection_to_the_server(url: str) -> None:
             everything.send()
 
 
+@pytest.mark.slow  # quick: requests rely on no connection to the server
 def test_commands_rely_on_no_connection_to_the_server(url: str, tmp_path: Path) -> None:
     run(url, "migrate")
     run(url, "migrate")

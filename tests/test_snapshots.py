@@ -82,6 +82,7 @@ def test_snapshot_is_put_back_beside_a_server(
         assert http.get(f"{address}/ready").status_code == 200
 
 
+@pytest.mark.slow  # quick: a snapshot is put back beside a server
 def test_requests_go_on_while_snapshots_are_saved_and_put_back(
     run: Run, environment: dict[str, str], tmp_path: Path
 ) -> None:
