@@ -2,6 +2,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -155,14 +156,26 @@ def test_unusable_database_is_explained_in_one_sentence(url: str, reason: str) -
     assert result.stderr == f"The database could not be migrated: {reason}.\n"
 
 
-@pytest.mark.parametrize("command", ["migrate", "serve", "demo"])
+@pytest.mark.parametrize("command", ["migrate", "serve", "demo", "snapshot reset"])
 def test_file_that_cannot_be_written_is_named_with_the_way_out(command: str) -> None:
-    result = run(command, DATABASE_URL="sqlite:////nowhere/orders.db")
+    result = run(*command.split(), DATABASE_URL="sqlite:////nowhere/orders.db")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
         "The database file /nowhere/orders.db cannot be written: make its folder, or allow to write"
         " there, or let DATABASE_URL name another file.\n"
     )
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("command", ["migrate", "serve", "demo", "snapshot reset"])
+def test_file_that_may_only_be_read_is_named_with_the_way_out(
+    command: str, tmp_path: Path, migrated_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path(shutil.copy(migrated_file, tmp_path / "orders.db"))
+    monkeypatch.setattr(os, "access", lambda path, _: path != file)  # root may write everywhere
+    result = run(*command.split(), DATABASE_URL=f"sqlite:///{file}")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"The database file {file} cannot be written: ")
 
 
 # --- serve --------------------------------------------------------------------------------

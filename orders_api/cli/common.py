@@ -1,5 +1,6 @@
 """What the commands have in common."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -117,19 +118,35 @@ def fail(sentence: str) -> NoReturn:
     raise typer.Exit(1)
 
 
+def check_writable(settings: "Settings") -> None:
+    """End with the way out if a SQLite file is there and cannot be written.
+
+    SQLite says so at the first write only, and not at all if there is nothing to migrate.
+    """
+    file = Path(settings.url.database or "")
+    is_there = settings.url.get_backend_name() == "sqlite" and file.is_file()
+    if is_there and not os.access(file, os.W_OK):
+        fail_to_write(settings)
+
+
+def fail_to_write(settings: "Settings") -> NoReturn:
+    fail(
+        f"The database file {settings.url.database} cannot be written: make its folder, or allow to"
+        " write there, or let DATABASE_URL name another file."
+    )
+
+
 def migrate_or_exit(settings: "Settings", *, only_if_empty: bool = False) -> None:
     import sqlalchemy.exc
     from alembic.util import CommandError
 
     from orders_api.storage.migrations import migrate
 
+    check_writable(settings)
     try:
         migrate(settings.url, only_if_empty=only_if_empty)
     except (sqlalchemy.exc.DBAPIError, CommandError) as error:
         if getattr(getattr(error, "orig", None), "sqlite_errorname", "").startswith(CANNOT_WRITE):
-            fail(
-                f"The database file {settings.url.database} cannot be written: make its folder, or"
-                " allow to write there, or let DATABASE_URL name another file."
-            )
+            fail_to_write(settings)
         reason = str(getattr(error, "orig", error)).splitlines()[0].rstrip(".")
         fail(f"The database could not be migrated: {reason}.")

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orders_api.cli.common import fail, migrate_or_exit, open_session
+from orders_api.cli.common import (
+    check_writable,
+    fail,
+    fail_to_write,
+    migrate_or_exit,
+    open_session,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -38,6 +44,8 @@ def save(name: Name, yes: Yes = None) -> None:
     """Keep what the database has now."""
     settings = read_settings()
     file = file_of(settings, name)
+    if is_sqlite(settings) and not sqlite_file(settings).exists():
+        fail(f"There is no database {sqlite_file(settings)} to save.")
     if file.exists():
         fail(f"There is a snapshot {name} already: choose another name, or remove {file}.")
     new = file.with_name(f".{file.name}.new")
@@ -188,6 +196,9 @@ def temporary_database(settings: "Settings") -> Iterator[tuple[Path, "Settings"]
     from orders_api.storage.sqlite_snapshots import copy_database
 
     file = sqlite_file(settings)
+    check_writable(settings)
+    if not os.access(file.parent, os.W_OK):
+        fail_to_write(settings)
     with TemporaryDirectory(prefix=f".{file.name}-", dir=file.parent) as name:
         copy = Path(name, "new.db")
         yield copy, Settings(database_url=f"sqlite:///{copy}")
