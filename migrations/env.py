@@ -103,10 +103,12 @@ def run(connection: sa.Connection) -> None:
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{SECONDS}s'")
         has_revision = context.get_context().get_current_heads()
         if not (context.config.attributes.get("only_if_empty") and has_revision):
-            if is_on_citus(connection):
+            # `current`, `check` and `revision` go to no revision: they only look.
+            is_change = "destination_rev" in context.get_context().opts
+            if is_change and is_on_citus(connection):
                 distribute(connection, ((name, column_of(name)) for name in METADATA.tables))
             context.run_migrations()
-            if connection.dialect.name == "sqlite":
+            if is_change and connection.dialect.name == "sqlite":
                 restore_trigram_indexes(connection)
 
 

@@ -197,6 +197,18 @@ def objects(file: Path) -> set[str]:
         return {name for (name,) in connection.execute(query)}
 
 
+def test_commands_that_look_leave_an_index_to_the_next_migration(file: Path) -> None:
+    config = configuration(file)
+    whole = objects(file)
+    execute(file, *(f"DROP TRIGGER products_trgm_{name}" for name in trigrams.TRIGGERS))
+    broken = objects(file)
+    command.current(config)
+    command.check(config)
+    assert objects(file) == broken != whole
+    command.upgrade(config, "head")
+    assert objects(file) == whole
+
+
 def test_migration_fills_the_index_and_can_be_undone(file: Path) -> None:
     config = configuration(file)
     made = objects(file)
