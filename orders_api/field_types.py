@@ -46,13 +46,14 @@ Key = Annotated[UUID, Field(default_factory=uuid7, primary_key=True)]
 `model_validate` makes it. mypy wants a call to name it, as `StoreOut(store_id=uuid7(), …)` does.
 """
 
-ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d.*", re.ASCII)
+ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d\S*", re.ASCII)
 
 
 def _iso_time(value: object) -> object:
     """Refuse what datetime would take besides ISO 8601, such as seconds since 1970."""
     if not isinstance(value, datetime) and not ISO_TIME.fullmatch(str(value)):
-        raise ValueError("must be a time such as 2026-01-31T12:00:00Z")
+        hint = " (in a URL, + is written %2B)" if " " in str(value) else ""
+        raise ValueError(f"must be a time such as 2026-01-31T12:00:00Z{hint}")
     return value
 
 

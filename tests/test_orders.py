@@ -231,6 +231,12 @@ def test_orders_of_a_product_are_filtered_and_sorted_as_all_orders_are(client: T
     assert found(couponCode="OTHER") == []
 
 
+def test_plus_that_a_url_has_as_a_space_is_explained(client: TestClient) -> None:
+    answer = problem(client.get("/orders?since=2026-01-31T12:00:00+01:00"), 422, "invalid")
+    detail = "must be a time such as 2026-01-31T12:00:00Z (in a URL, + is written %2B)"
+    assert answer["errors"] == [{"parameter": "since", "detail": detail}]
+
+
 def test_time_without_an_offset_is_refused(client: TestClient) -> None:
     answer = problem(client.get("/orders?since=2026-01-01T00:00:00"), 422, "invalid")
     detail = "must have an offset, such as Z or +01:00 (in a URL %2B01:00)"
