@@ -165,6 +165,18 @@ def test_options_make_the_setting_for_every_process(served_with: list[Faults | N
     assert os.environ["FAULTS"] == "delay=5,seed=3"
 
 
+@pytest.mark.parametrize("options", ["--delay x", "--fail 503", "--fail-for POST:/orders"])
+def test_wrong_options_are_explained_as_options(
+    options: str, served_with: list[Faults | None]
+) -> None:
+    result = serve(*options.split())
+    assert (result.exit_code, result.stdout, served_with) == (1, "", [])
+    assert result.stderr == (
+        "It must look like --delay 300..800 --fail 503:5% --fail-for POST:/orders, with no more"
+        " than 100 % in all.\n"
+    )
+
+
 def test_other_machines_are_not_served_with_faults(served_with: list[Faults | None]) -> None:
     result = serve("--delay", "5", "--host", "0.0.0.0")
     assert (result.exit_code, served_with) == (1, [])

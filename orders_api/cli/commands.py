@@ -56,11 +56,18 @@ def serve(
         reload_options,
     )
     from orders_api.logs import uvicorn_config
-    from orders_api.settings import Settings
+    from orders_api.settings import Settings, parse_faults
 
     chosen = {"delay": [delay] if delay else [], "fail": failures or (), "for": fail_for or ()}
     if faults := [f"{name}={value}" for name, values in chosen.items() for value in values]:
         os.environ["FAULTS"] = ",".join([*faults, f"seed={seed}"])  # other processes read it too
+        try:
+            parse_faults(os.environ["FAULTS"])
+        except ValueError:
+            fail(
+                "It must look like --delay 300..800 --fail 503:5% --fail-for POST:/orders, with no"
+                " more than 100 % in all."
+            )
     settings = Settings()
     if settings.faults and host not in {"127.0.0.1", "::1", "localhost"}:
         fail("What goes wrong on purpose is for this machine alone: leave out --host.")
