@@ -73,7 +73,11 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
 def test_missing_schema_and_unreachable_server_are_said_in_a_sentence() -> None:
     unreachable = "postgresql://someone:s3cret@127.0.0.1:1/orders"
     result = run(unreachable, "create-user", "ada", "--password-stdin", text=PASSWORD)
-    assert (result.exit_code, result.stderr) == (1, "The database does not answer right now.\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        'The database does not answer: connection failed: connection to server at "127.0.0.1",'
+        " port 1 failed: Connection refused.\n",
+    )
     if Postgres.server is not None:
         empty = Postgres.create("empty")
         result = run(empty, "create-user", "ada", "--password-stdin", text=PASSWORD)

@@ -227,6 +227,21 @@ def test_snapshot_of_an_unknown_revision_changes_nothing(
         assert http.get(f"{address}/ready").status_code == 200
 
 
+def test_snapshot_without_tables_is_migrated_or_refused(
+    run: Run, environment: dict[str, str]
+) -> None:
+    migrate_to("base", environment)
+    done(run("snapshot", "save", "empty"))
+    migrate_to("head", environment, upgrade=True)
+    done(run("demo"))
+    if environment:
+        sentence = refused(run("snapshot", "restore", "empty"))
+        assert "of a database without tables: `snapshot reset`" in sentence
+    else:
+        done(run("snapshot", "restore", "empty"))
+    assert len(done(run("export", "stores")).splitlines()) == (5 if environment else 0)
+
+
 # --- What cannot be -----------------------------------------------------------------------
 
 
@@ -247,7 +262,11 @@ def test_file_that_is_no_snapshot_changes_nothing(
     [
         ("sqlite://", "DATABASE_URL names no database of which there could be snapshots.\n"),
         ("sqlite:///nothing.db", "There is no database nothing.db to save.\n"),
-        ("postgresql://127.0.0.1:1/orders", "The database does not answer right now.\n"),
+        (
+            "postgresql://127.0.0.1:1/orders",
+            'The database does not answer: connection failed: connection to server at "127.0.0.1",'
+            " port 1 failed: Connection refused.\n",
+        ),
     ],
 )
 def test_database_that_is_not_there_is_said(

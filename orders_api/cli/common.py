@@ -28,7 +28,7 @@ def open_session(begin: str = "BEGIN IMMEDIATE") -> Iterator["Session"]:
     import sqlalchemy as sa
     from sqlmodel import Session
 
-    from orders_api.problems import NOT_MIGRATED
+    from orders_api.problems import NOT_MIGRATED, UNAVAILABLE
     from orders_api.settings import Settings
     from orders_api.storage.errors import from_database_error
     from orders_api.storage.migrations import schema_advice
@@ -59,6 +59,8 @@ def open_session(begin: str = "BEGIN IMMEDIATE") -> Iterator["Session"]:
         if problem and problem.problem_type is NOT_MIGRATED:
             with engine.connect() as connection:
                 sentence = schema_advice(connection)
+        if problem and problem.problem_type is UNAVAILABLE:
+            sentence = f"The database does not answer: {reason_of(error)}."
         if sentence is None:
             raise
         fail(sentence)
@@ -148,5 +150,10 @@ def migrate_or_exit(settings: "Settings", *, only_if_empty: bool = False) -> Non
     except (sqlalchemy.exc.DBAPIError, CommandError) as error:
         if getattr(getattr(error, "orig", None), "sqlite_errorname", "").startswith(CANNOT_WRITE):
             fail_to_write(settings)
-        reason = str(getattr(error, "orig", error)).splitlines()[0].rstrip(".")
-        fail(f"The database could not be migrated: {reason}.")
+        fail(f"The database could not be migrated: {reason_of(error)}.")
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first line of what a database says of an error."""
+    lines = str(getattr(error, "orig", error)).splitlines() or ["it gives no reason"]
+    return lines[0].rstrip(".")

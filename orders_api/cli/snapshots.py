@@ -75,7 +75,7 @@ def list_snapshots() -> None:
     for file in sorted(found, key=lambda file: file.stat().st_mtime):
         state = file.stat()
         when = datetime.fromtimestamp(state.st_mtime).astimezone()
-        typer.echo(f"{when:%Y-%m-%d %H:%M}  {state.st_size / 1e6:8.1f} MB  {file.stem}")
+        typer.echo(f"{when:%Y-%m-%d %H:%M}  {state.st_size / 1e3:10,.0f} kB  {file.stem}")
     count = f"{len(found) or 'no'} snapshot{'' if len(found) == 1 else 's'}"
     typer.echo(f"{count} in {folder_of(settings)}", err=True)
 
@@ -235,6 +235,8 @@ def check_revision(connection: "Connection", revision: str | None, name: str) ->
     from alembic.runtime.migration import MigrationContext
 
     current = MigrationContext.configure(connection).get_current_revision()
+    if revision is None:
+        fail(f"The snapshot {name} is of a database without tables: `snapshot reset` empties this.")
     if revision != current:
         fail(
             f"The snapshot {name} is of revision {revision}, and the database of {current}: take it"
