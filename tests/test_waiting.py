@@ -5,6 +5,7 @@ Nothing but the number of round trips tells: so most of these tests run on SQLit
 
 import re
 import sys
+from asyncio import create_task, sleep
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -17,9 +18,15 @@ import psycopg
 import pytest
 from fastapi.testclient import TestClient
 from psycopg.pq import Trace
-from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
-from sqlmodel import func, select
+from sqlalchemy import String, bindparam, cast, text
+from sqlalchemy.exc import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    PendingRollbackError,
+    ProgrammingError,
+)
+from sqlmodel import col, func, select
 
 from orders_api.models import Store, StoreOut
 from orders_api.storage.unit_of_work import UnitOfWork
@@ -260,6 +267,43 @@ def test_commit_may_be_what_fails(client: TestClient, run: Callable[[Work], Any]
         run(lambda write: write.insert(store(STORE["name"])))
     run(lambda write: write.insert(store("B")))
     assert names(client) == ["B", STORE["name"]]
+
+
+def test_value_that_no_driver_takes_undoes_nothing_before(
+    client: TestClient, run: Callable[[Work], Any]
+) -> None:
+    async def work(write: UnitOfWork) -> None:
+        await write.insert(store("A"))
+        query = select(Store.store_id).where(col(Store.name) == bindparam("name"))
+        connection = await write.pooled_connection()
+        with pytest.raises((ProgrammingError, InterfaceError)):
+            await connection.values(write.database.statement(query), {"name": object()})
+        await write.insert(store("B"))
+
+    run(work)
+    assert names(client) == ["A", "B"]
+
+
+def test_commit_does_not_pass_over_a_statement_that_fails_meanwhile(
+    client: TestClient, run: Callable[[Work], Any], database_url: str
+) -> None:
+    if database_url.startswith("sqlite"):
+        pytest.skip("a statement that fails undoes nothing else on SQLite")
+    fails_late = select(1 / func.length(cast(func.pg_sleep(0.2), String)))
+    tasks = []
+
+    async def work(write: UnitOfWork) -> None:
+        await write.insert(store("A"))
+        await write.flush()
+        connection = await write.pooled_connection()
+        tasks.append(create_task(connection.values(write.database.statement(fails_late), {})))
+        await sleep(0)  # so that it runs, and nobody waits for it
+
+    with pytest.raises(PendingRollbackError):
+        run(work)
+    with pytest.raises(DataError):
+        tasks[0].result()
+    assert names(client) == []
 
 
 # --- What comes after ---------------------------------------------------------------------

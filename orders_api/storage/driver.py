@@ -73,11 +73,13 @@ class PooledConnection:
         if self.short:
             rows = await self._read_or_write(compiled, bind_values)
             return rows, compiled.processors(compiled.unknown_types)
-        if self.pipeline.waiting:
-            rows = await self.pipeline.send((compiled, [bind_values]))
-        else:
-            rows = await self._run(compiled.text, self.driver.fetch, compiled.encoded, bind_values)
-        return rows, compiled.processors(self.driver.column_types())
+        async with self.running:
+            if self.pipeline.waiting:
+                rows = await self.pipeline.send((compiled, [bind_values]))
+            else:
+                fetch = self.driver.fetch
+                rows = await self._run(compiled.text, fetch, compiled.encoded, bind_values)
+            return rows, compiled.processors(self.driver.column_types())
 
     async def values(self, statement: Statement, values: Values) -> list[tuple[Any, ...]]:
         """Run a statement, and return its rows of values as Python's."""
@@ -153,8 +155,8 @@ class PooledConnection:
             raise PendingRollbackError("A statement of the transaction has failed")
 
     async def commit(self) -> None:
-        self.check()
         async with self.running:
+            self.check()  # now, as a statement of another task may have failed until here
             is_sent = bool(self.pipeline.waiting)
             if is_sent:
                 await self.pipeline.send(commit=True)

@@ -42,7 +42,7 @@ class Pipeline:
     async def put(self, compiled: CompiledStatement, rows: Sequence[Sequence[Any]]) -> None:
         """Send a statement that answers with nothing, now or with what comes next."""
         if (
-            self._driver.info.transaction_status.name == "INTRANS"
+            self._is_in_order()
             and not self._connection.in_nested_transaction()
             and len(self.waiting) < MOST_WAITING
         ):
@@ -50,9 +50,14 @@ class Pipeline:
         else:
             await self.send((compiled, rows))
 
+    def _is_in_order(self) -> bool:
+        """Tell whether the transaction has begun, and nothing of it has failed."""
+        return bool(self._driver.info.transaction_status.name == "INTRANS")
+
     async def send(self, *statements: Bound, commit: bool = False) -> Iterable[Row]:
         """Send what waits, and these statements; return the rows of the last one."""
-        statements, self.waiting = (*self.waiting, *statements), []
+        waited, self.waiting = self.waiting, []
+        statements = (*waited, *statements)
         if not statements:
             return ()
         events = self._connection.engine.dispatch
@@ -69,6 +74,8 @@ class Pipeline:
                 [(compiled.encoded, rows) for compiled, rows in statements], commit, on_success
             )
         except BaseException as error:
+            if isinstance(error, Exception) and self._is_in_order():
+                self.waiting = waited  # nothing was sent, because psycopg cannot send a value
             await raise_translated(self._connection, error, texts[0] if texts else "COMMIT")
         return answer
 
