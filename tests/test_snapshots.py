@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zipfile import ZipFile
 
 import psycopg
 import pytest
@@ -255,6 +256,28 @@ def test_file_that_is_no_snapshot_changes_nothing(
     file.with_stem("bad").write_bytes(b"nonsense" * 1000)
     assert "could not be restored: " in refused(run("snapshot", "restore", "bad"))
     assert len(done(run("export", "products")).splitlines()) == 100
+
+
+def test_damaged_snapshot_changes_nothing(run: Run, environment: dict[str, str]) -> None:
+    done(run("demo"))
+    done(run("snapshot", "save", "good"))
+    folder = Path(run("snapshot", "list").stderr.partition(" in ")[2].strip())
+    (file,) = folder.iterdir()
+    good, bad = file.read_bytes(), file.with_stem("bad")
+    kinds = [b"", good[:-100], good[: len(good) // 2]]
+    if environment:
+        with ZipFile(bad, "w") as archive:
+            archive.writestr("another.json", "{}")
+        kinds += [bad.read_bytes()]
+        with ZipFile(bad, "w") as archive:
+            archive.writestr("snapshot.json", '{"revision": ')
+        kinds += [bad.read_bytes()]
+        middle = len(good) // 2
+        kinds += [good[:middle] + bytes(100) + good[middle + 100 :]]
+    for kind in kinds:
+        bad.write_bytes(kind)
+        assert "could not be restored: " in refused(run("snapshot", "restore", "bad"))
+        assert len(done(run("export", "products")).splitlines()) == 100
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,10 @@ def save(name: Name, yes: Yes = None) -> None:
         fail(f"There is no database {sqlite_file(settings)} to save.")
     if file.exists():
         fail(f"There is a snapshot {name} already: choose another name, or remove {file}.")
-    new = file.with_name(f".{file.name}.new")
     with failure_said(f"The snapshot {name} could not be saved"):
-        try:
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".", dir=file.parent) as folder:
+            new = Path(folder, file.name)
             if is_sqlite(settings):
                 from orders_api.storage.sqlite_snapshots import save_database
 
@@ -62,8 +62,6 @@ def save(name: Name, yes: Yes = None) -> None:
                 with transaction(yes, "REPEATABLE READ") as connection:
                     save_rows(connection, new)
             os.replace(new, file)
-        finally:
-            new.unlink(missing_ok=True)
     typer.echo(f"Saved {name}.")
 
 
@@ -83,6 +81,9 @@ def list_snapshots() -> None:
 @snapshots.command()
 def restore(name: Name, yes: Yes = None) -> None:
     """Put back what was kept, in place of what the database has now."""
+    import zlib
+    from zipfile import BadZipFile
+
     settings = read_settings()
     file = file_of(settings, name)
     if not file.exists():
@@ -91,8 +92,9 @@ def restore(name: Name, yes: Yes = None) -> None:
         fail(f"There is no snapshot {name}; {hint}")
     with failure_said(f"The snapshot {name} could not be restored"):
         if is_sqlite(settings):
-            from orders_api.storage.sqlite_snapshots import save_database
+            from orders_api.storage.sqlite_snapshots import check_snapshot, save_database
 
+            check_snapshot(file)
             with temporary_database(settings) as (copy, its_settings):
                 save_database(file, copy)
                 migrate_or_exit(its_settings)
@@ -100,8 +102,11 @@ def restore(name: Name, yes: Yes = None) -> None:
             from orders_api.storage.postgresql_snapshots import restore_rows, revision_of
 
             with transaction(yes) as connection:
-                check_revision(connection, revision_of(file), name)
-                restore_rows(connection, file)
+                try:
+                    check_revision(connection, revision_of(file), name)
+                    restore_rows(connection, file)
+                except (LookupError, ValueError, EOFError, zlib.error):
+                    raise BadZipFile(f"{file} is no snapshot, or damaged") from None
     typer.echo(f"Restored {name}.")
 
 

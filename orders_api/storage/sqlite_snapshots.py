@@ -32,10 +32,13 @@ def save_database(source: Path, target: Path) -> None:
         connection.execute("PRAGMA journal_mode = DELETE")  # one file, without another beside it
 
 
-def revision_of(file: Path) -> str | None:
-    """Return the revision of the schema that a database has."""
+def check_snapshot(file: Path) -> None:
+    """Raise sqlite3.Error for a file that is empty or damaged, or no database with a revision."""
     with closing(_open(file)) as connection:
-        return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+        connection.execute("SELECT version_num FROM alembic_version")
+        (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
 
 
 def _open(file: Path) -> sqlite3.Connection:
