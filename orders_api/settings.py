@@ -103,7 +103,7 @@ class Faults:
 FAULT = re.compile(
     r"delay=(?P<low>[0-9]{1,5})(\.\.(?P<high>[0-9]{1,5}))?"
     r"|fail=(?P<status>[45][0-9]{2}):(?P<percent>[0-9]{1,3}(\.[0-9]{1,3})?)%"
-    r"|for=(?P<method>[A-Z]+):(?P<path>/[^\s,]*)"
+    r"|for=(?P<method>DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|QUERY):(?P<path>/[^\s,?#]*)"
     r"|seed=(?P<seed>[0-9]{1,9})"
 )
 
@@ -121,7 +121,7 @@ def parse_faults(value: Any) -> Any:
         len(parts) < len(found)
         or len(delays) > 1
         or any(low > high for low, high in delays)
-        or sum(share for _, share in fail) > 1
+        or round(sum(share for _, share in fail), 9) > 1  # floats may add up to a bit more
         or (only and not fail)
         or not (delays or fail)
     ):

@@ -70,6 +70,16 @@ def test_paths_below_fail_too_and_head_as_get() -> None:
         assert client.get("/v1/stores").status_code == 200
 
 
+def test_head_may_fail_alone() -> None:
+    with served("fail=503:100%,for=HEAD:/orders") as client:
+        assert (client.head("/orders").status_code, client.get("/orders").status_code) == (503, 200)
+
+
+def test_shares_may_be_all_there_is() -> None:
+    with served("fail=503:0.8%,fail=500:86.9%,fail=429:12.3%") as client:
+        assert client.get("/stores").status_code >= 429
+
+
 def test_same_seed_makes_the_same_day() -> None:
     def day(seed: int) -> list[str]:
         with served(f"fail=503:30%,fail=429:20%,delay=1,seed={seed}") as client:
@@ -117,7 +127,8 @@ def test_server_says_so_when_it_starts(caplog: pytest.LogCaptureFixture) -> None
         "delay", "delay=", "delay=a", "delay=-1", "delay=800..300", "delay=1..2..3", "delay=100000",
         "delay=1,delay=2", "fail=503", "fail=503:5", "fail=200:5%", "fail=503:101%",
         "fail=503:60%,fail=500:60%", "for=POST:/orders", "fail=503:5%,for=/orders",
-        "fail=503:5%,for=POST:orders", "seed=1", "delay=1,seed=x", "delay=1,", "5%",
+        "fail=503:5%,for=POST:orders", "fail=503:5%,for=POTS:/orders",
+        "fail=503:5%,for=GET:/orders?limit=1", "seed=1", "delay=1,seed=x", "delay=1,", "5%",
     ],
 )  # fmt: skip
 def test_what_is_no_fault_ends_the_start_with_one_sentence(

@@ -73,8 +73,9 @@ class FaultInjection:
         """Return the status to fail with, or 0; what else there is has no part in the chance."""
         chance = self.random.random()
         path = self.path(scope).rstrip("/")
+        methods = {scope["method"], scope["state"]["method"]}  # GET and HEAD, if it is HEAD
         is_one = any(
-            method == scope["method"] and (path == start or path.startswith(f"{start}/"))
+            method in methods and (path == start or path.startswith(f"{start}/"))
             for method, start in self.only
         )
         if is_one or not self.only:
