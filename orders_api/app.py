@@ -104,6 +104,8 @@ def create_app(settings: Settings) -> FastAPI:
             allow_methods=["*"],
             allow_headers=["*"],
             expose_headers=[*HEADERS, FAULT],
+            # A page from the internet may use a server on this machine if it was named.
+            allow_private_network=settings.cors_origins != ("*",),
         )
     app.add_middleware(RequestContext)
     complete_document(app)

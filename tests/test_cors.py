@@ -1,6 +1,7 @@
 """Pages of other origins, which `CORS_ORIGINS` lets in."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from fastapi.testclient import TestClient
 from orders_api.app import create_app
 from orders_api.settings import Settings
 from tests.conftest import local_client
+from tests.live import http, local_server
 from tests.resources import DOCUMENT
 from tests.samples import STORE, new_store, new_user, problem, sign_in
 
@@ -52,6 +54,22 @@ def test_preflight_of_another_origin_is_refused_with_a_problem(served: TestClien
     assert ALLOWED not in answer.headers
 
 
+def test_page_from_the_internet_may_use_a_server_at_home_if_it_was_named(
+    served: TestClient,
+) -> None:
+    """Chromium asks so before a public page sends a request to a private address."""
+    asked = {"access-control-request-method": "GET"}
+    asked |= {"access-control-request-private-network": "true"}
+    answer = served.options("/orders", headers={"origin": PAGE} | asked)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-private-network"] == "true"
+    other = {"origin": "https://x.example"}
+    problem(served.options("/orders", headers=other | asked), 403, "forbidden")
+    settings = Settings(database_url="sqlite://", cors_origins="*")
+    with local_client(create_app(settings)) as client:
+        problem(client.options("/orders", headers={"origin": PAGE} | asked), 403, "forbidden")
+
+
 def test_every_header_of_an_answer_can_be_read(served: TestClient) -> None:
     answer = served.get("/stores", headers=FROM_PAGE)
     exposed = answer.headers["access-control-expose-headers"].split(", ")
@@ -92,6 +110,15 @@ def test_failure_can_be_read() -> None:
         answer = client.get("/fails", headers=FROM_PAGE)
         problem(answer, 500, "internal")
         assert answer.headers[ALLOWED] == PAGE
+
+
+def test_refusal_of_what_is_no_request_can_be_read(tmp_path: Path) -> None:
+    with local_server(tmp_path, CORS_ORIGINS=PAGE) as address:
+        large = {"origin": PAGE, "x-large": "x" * 40_000}
+        malformed = {"origin": PAGE, "host": "no host"}
+        for headers, status in ((large, 431), (malformed, 400)):
+            answer = http.get(f"{address}/stores", headers=headers)
+            assert (answer.status_code, answer.headers.get(ALLOWED)) == (status, PAGE)
 
 
 def test_page_of_an_allowed_origin_needs_a_token(served: TestClient) -> None:

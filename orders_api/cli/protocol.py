@@ -223,10 +223,13 @@ class HttpProtocol(HttpToolsProtocol):
         """
         self.ignores_input = True
         if not self.is_in_body:
-            # What is no request gets one, so that its answer waits for its turn.
+            # What is no request gets one, so that its answer waits for its turn. Pages of other
+            # origins may read that, too.
+            headers = [header for header in self.headers or () if header[0] == b"origin"][:1]
             self.parser = self.new_parser()
             self.parser.feed_data(b"GET / HTTP/1.0\r\n\r\n")
             self.cycle.scope |= {"method": "-", "path": "-", "raw_path": b"-"}  # for the log
+            self.cycle.scope["headers"] = headers
         elif self.cycle.response_complete:
             self.transport.close()
         self.cycle.scope["state"]["refusal"] = Problem(kind, detail)
