@@ -73,6 +73,8 @@ REFUSED = {
     "zithers 'status:|new'": "choices are different words",
     "zithers 'status:neu|größer'": "choices are different words",
     "zithers 'status:new|24h'": "choices are different words",
+    f"zithers 'weight:decimal({'9' * 5000})'": "a decimal has from 1 to 9 decimals",
+    "zithers xmin:int": "`xmin` is taken by all resources",
     # Bounds
     "zithers rating:int:5..1": "bounds are two whole numbers, the lower first",
     "zithers rating:int:1": "bounds are two whole numbers",
@@ -85,6 +87,10 @@ REFUSED = {
     "zithers name:text --filter x": "--filter: there is no member `x`.",
     "zithers name:text --sort name,": "`` cannot be the name of a member",
     "zithers name:longtext --filter name": "--filter: name is longtext, by which no list is",
+    **{
+        f"zithers {name}:text --filter {name}": f"--filter: all lists take `{name}` for something"
+        for name in ("sort", "sortOrder", "conditions", "searches", "col", "since", "int")
+    },
     "zithers limit:int --filter limit": "--filter: all lists take `limit` for something else.",
     "zithers open:bool --unique open": "--unique: with open alone there could be but a few rows",
     "zithers a:text b:text c:text d:text --unique a,b,c,d": "PostgreSQL cannot index a and b and c",

@@ -19,7 +19,9 @@ MIN_INTEGER, MAX_INTEGER = -(2**31), 2**31 - 1  # an INTEGER of PostgreSQL
 MAX_INDEXED_TEXT = 500  # characters of a longtext
 DIGITS = 12  # of a decimal, which survive a double
 BASES = (In, Partial, Timestamps, Versioned)
-RESERVED = {name for base in BASES for name in (*dir(base), *base.model_fields)}
+# Columns that each table has already on PostgreSQL.
+SYSTEM_COLUMNS = {"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
+RESERVED = {name for base in BASES for name in (*dir(base), *base.model_fields)} | SYSTEM_COLUMNS
 
 
 class ScaffoldError(Exception):
@@ -184,7 +186,7 @@ def parse_member(text: str, tables: Mapping[str, Table]) -> Member:
     if "|" in kind:
         return replace(member, kind="choice", choices=parse_choices(text, kind.split("|")))
     if places := re.fullmatch(r"decimal(?:\(([0-9]+)\))?", kind):
-        if not places[1] or not 1 <= int(places[1]) <= 9:
+        if not re.fullmatch("[1-9]", places[1] or ""):
             hint = f"from 1 to 9 decimals, such as `{written}:decimal(2)`"
             raise ScaffoldError(f"`{text}`: a decimal has {hint}.")
         return replace(member, kind="decimal", places=int(places[1]))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from pydantic.alias_generators import to_camel, to_pascal
+from pydantic.alias_generators import to_camel, to_pascal, to_snake
 from sqlalchemy import Column, MetaData, Table, Uuid
 from sqlmodel import SQLModel
 
@@ -23,8 +23,10 @@ from orders_api.settings import Settings
 from orders_api.web import Page
 
 MAX_IDENTIFIER = 63  # characters of a name in PostgreSQL
-# What a route module imports beside its models, and the paths and modules that are no resource.
+# What a route module imports beside its models, what the class of a list's parameters has or uses,
+# and the paths and modules that are no resource.
 IN_ROUTES = {"Annotated", "Filter", "Literal", "Page", "Path", "Query", "Read", "Router", "Write"}
+IN_PAGES = {*dir(Page), *Page.model_fields, "bool", "col", "int", "since"}
 TAKEN = {"docs", "openapi", "redoc", "service"}
 
 
@@ -215,7 +217,8 @@ def _check_indexes(resource: Resource) -> None:
                 f"--filter: {member.alias} is {member.kind}, by which no list is filtered."
             )
     for name in resource.parameters:
-        if resource.parameters.count(name) > 1 or name in Page.model_fields:
+        is_taken = to_snake(name) in IN_PAGES or (name == "sort" and not resource.sorts)
+        if is_taken or resource.parameters.count(name) > 1:
             raise ScaffoldError(f"--filter: all lists take `{name}` for something else.")
     for names in resource.unique:
         members = resource.named(names)
