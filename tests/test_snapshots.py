@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -111,6 +112,25 @@ def test_requests_go_on_while_snapshots_are_saved_and_put_back(
             thread.join()
         assert set(answers) <= {200, 201}
         assert len(http.get(f"{address}/products?limit=200").json()) == 20
+
+
+def test_transaction_that_needs_another_table_goes_on_while_a_snapshot_is_put_back(
+    run: Run, environment: dict[str, str]
+) -> None:
+    if not environment:
+        pytest.skip("Those who read go on with what was there.")
+    done(run("snapshot", "save", "a"))
+    url = environment["DATABASE_URL"]
+    with psycopg.connect(url) as connection, psycopg.connect(url, autocommit=True) as other:
+        connection.execute("SELECT 1 FROM products")
+        with ThreadPoolExecutor() as pool:
+            restore = pool.submit(run, "snapshot", "restore", "a")
+            waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'products'::regclass"
+            while not (restore.done() or other.execute(waits).fetchone()):
+                pass
+            connection.execute("SELECT 1 FROM stores")  # which the snapshot's has already
+            connection.commit()
+            done(restore.result())
 
 
 def test_reset_leaves_an_empty_database_or_the_demo_alone(

@@ -7,6 +7,7 @@ others wait.
 """
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 from alembic.runtime.migration import MigrationContext
 from psycopg import Cursor, sql
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy import Connection, inspect
 
 CONTENTS = "snapshot.json"
 VERSION = "alembic_version"
-LOCK_TIMEOUT = "60s"
+SECONDS = 60  # to wait for those who use the tables
+PATIENCE = 0.5  # seconds to wait for one of them before all may go on
 
 
 def save_rows(connection: Connection, file: Path) -> None:
@@ -58,8 +61,28 @@ def delete_rows(connection: Connection) -> None:
     """Empty all tables, and let numbers begin anew; nobody sees that before it is committed."""
     names = sql.SQL(", ").join(map(sql.Identifier, _tables(connection)))
     with _cursor(connection) as cursor:
-        cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+        _lock(cursor, names)
         cursor.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(names))
+
+
+def _lock(cursor: Cursor[Any], names: sql.Composed) -> None:
+    """Wait for all that others do with these tables; nobody does anything with them afterwards.
+
+    Tables are locked one by one. A transaction that has one and waits for another could go on in no
+    other way than by an error: so all are let go soon, before PostgreSQL looks for deadlocks.
+    """
+    end = time.monotonic() + SECONDS
+    while True:
+        try:
+            with cursor.connection.transaction():  # a savepoint
+                cursor.execute(f"SET LOCAL lock_timeout = '{PATIENCE}s'")
+                cursor.execute(sql.SQL("LOCK TABLE {}").format(names))
+        except (LockNotAvailable, DeadlockDetected):
+            if time.monotonic() > end:
+                raise
+            time.sleep(PATIENCE)
+        else:
+            return
 
 
 def revision_of(file: Path) -> str | None:
