@@ -20,7 +20,7 @@ from sqlmodel import AutoString, UTCDateTime
 from orders_api.models import Model
 from orders_api.settings import Settings
 from orders_api.storage.citus import distribute, has_citus
-from orders_api.storage.pooler import prepare_nothing_through_pooler
+from orders_api.storage.pooler import set_up_connection
 from orders_api.storage.trigrams import restore_trigram_indexes
 
 log = logging.getLogger("alembic.env")
@@ -47,7 +47,7 @@ def run_online() -> None:
         sa.event.listen(engine, "connect", leave_foreign_keys_alone)
         sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
     if engine.dialect.name == "postgresql":
-        sa.event.listen(engine, "connect", prepare_nothing_through_pooler)
+        sa.event.listen(engine, "connect", set_up_connection)
         # A stricter default would show those who wait for the lock the schema before it.
         engine = engine.execution_options(isolation_level="READ COMMITTED")
     for attempt in range(ATTEMPTS):

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from sqlmodel import col, insert, select, update
+from uuid_utils.compat import uuid7
 
+from orders_api.app import create_app
 from orders_api.models import Store, StoreOut, Todo, now
+from orders_api.settings import Settings
 from orders_api.storage.unit_of_work import UnitOfWork
-from tests.conftest import database_of
+from tests.conftest import database_of, local_client
 from tests.resources import OPERATIONS, RESOURCES, Resource, resolved
 from tests.samples import STORE, Json, create, new_coupon, new_product, new_store, problem
 
@@ -136,6 +139,26 @@ def test_redemption_changes_the_coupon(client: TestClient) -> None:
     create(client, "/orders", {"items": items, "couponCode": coupon["code"]})
     (used,) = client.get("/coupons", params={"updatedSince": before.isoformat()}).json()
     assert (used["remainingCount"], used["createdAt"]) == (99, coupon["createdAt"])
+
+
+@pytest.mark.parametrize("shortcuts", [True, False])
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/Los_Angeles"])
+@pytest.mark.usefixtures("client")  # which deletes the rows
+def test_times_at_the_ends_of_the_calendar_are_shown_wherever_the_database_is(
+    database_url: str, zone: str, shortcuts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGTZ", zone)
+    times = ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"]
+    settings = Settings(database_url=database_url, shortcuts=shortcuts)
+    with local_client(create_app(settings)) as client:
+        for time in times:
+            members = STORE | {"store_id": uuid7(), "created_at": time}
+            written(client, lambda write: write.insert(StoreOut.model_validate(members)))  # noqa: B023 - it runs now
+        found = client.get("/stores")
+        assert found.status_code == 200, found.text
+        assert [time_of(one, "createdAt") for one in found.json()] == [
+            datetime.fromisoformat(time) for time in times
+        ]
 
 
 # --- What was changed ---------------------------------------------------------------------

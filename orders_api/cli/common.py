@@ -32,7 +32,7 @@ def open_session(begin: str = "BEGIN IMMEDIATE") -> Iterator["Session"]:
     from orders_api.settings import Settings
     from orders_api.storage.errors import from_database_error
     from orders_api.storage.migrations import schema_advice
-    from orders_api.storage.pooler import prepare_nothing_through_pooler
+    from orders_api.storage.pooler import set_up_connection
     from orders_api.storage.sqlite import PRAGMAS
 
     settings = Settings()
@@ -49,7 +49,7 @@ def open_session(begin: str = "BEGIN IMMEDIATE") -> Iterator["Session"]:
         sa.event.listen(engine, "connect", lambda c, _: c.executescript(pragmas))
         sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql(begin))
     else:
-        sa.event.listen(engine, "connect", prepare_nothing_through_pooler)
+        sa.event.listen(engine, "connect", set_up_connection)
     try:
         with Session(engine) as session:
             yield session

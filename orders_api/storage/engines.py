@@ -24,7 +24,7 @@ from orders_api.storage.migrations import migrate, schema_advice
 from orders_api.storage.observers import observe_statements
 from orders_api.storage.pipeline import send_waiting
 from orders_api.storage.pool import ConnectionPool
-from orders_api.storage.pooler import prepare_nothing_through_pooler
+from orders_api.storage.pooler import set_up_connection
 from orders_api.storage.private_names import has_private_names
 from orders_api.storage.projection import Query, projection_of
 from orders_api.storage.sqlite import TakesLongError, begin_immediate, prepare_connection
@@ -127,7 +127,7 @@ class Database:
         if self.is_sqlite:
             event.listen(engine.sync_engine, "connect", prepare_connection)
         else:
-            event.listen(engine.sync_engine, "connect", prepare_nothing_through_pooler)
+            event.listen(engine.sync_engine, "connect", set_up_connection)
             observe_statements(engine.sync_engine, before=send_waiting, after=mark_tried)
             event.listen(engine.sync_engine, "handle_error", handle_error)
         return engine
