@@ -177,6 +177,19 @@ def test_snapshots_are_listed_oldest_first(run: Run) -> None:
     assert result.stderr.startswith("2 snapshots in ")
 
 
+def test_what_is_no_file_is_no_snapshot(run: Run) -> None:
+    done(run("snapshot", "save", "a"))
+    folder = Path(run("snapshot", "list").stderr.partition(" in ")[2].strip())
+    (file,) = folder.iterdir()
+    file.with_stem("folder").mkdir()
+    file.with_stem("link").symlink_to("nowhere")
+    assert run("snapshot", "list").stdout.split()[-1] == "a"
+    for name in ("folder", "link"):
+        assert refused(run("snapshot", "restore", name)).startswith(f"There is no snapshot {name};")
+    done(run("snapshot", "save", "link"))
+    assert "could not be saved: " in refused(run("snapshot", "save", "folder"))
+
+
 def test_snapshots_are_read_by_nobody_else(run: Run) -> None:
     done(run("snapshot", "save", "mine"))
     folder = Path(run("snapshot", "list").stderr.partition(" in ")[2].strip())

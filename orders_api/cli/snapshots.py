@@ -46,7 +46,7 @@ def save(name: Name, yes: Yes = None) -> None:
     file = file_of(settings, name)
     if is_sqlite(settings) and not sqlite_file(settings).exists():
         fail(f"There is no database {sqlite_file(settings)} to save.")
-    if file.exists():
+    if file.is_file():
         fail(f"There is a snapshot {name} already: choose another name, or remove {file}.")
     with failure_said(f"The snapshot {name} could not be saved"):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def restore(name: Name, yes: Yes = None) -> None:
 
     settings = read_settings()
     file = file_of(settings, name)
-    if not file.exists():
+    if not file.is_file():
         near = get_close_matches(name, [other.stem for other in files_of(settings)], n=1)
         hint = f"did you mean `{near[0]}`?" if near else "see `orders-api snapshot list`."
         fail(f"There is no snapshot {name}; {hint}")
@@ -184,7 +184,8 @@ def file_of(settings: "Settings", name: str) -> Path:
 
 
 def files_of(settings: "Settings") -> list[Path]:
-    return [*folder_of(settings).glob(f"[!.]*{ending_of(settings)}")]
+    found = folder_of(settings).glob(f"[!.]*{ending_of(settings)}")
+    return [file for file in found if file.is_file()]  # and no link to nowhere
 
 
 def ending_of(settings: "Settings") -> str:
