@@ -162,4 +162,5 @@ async def prepare(database: Database) -> None:
         if advice := await database.schema_advice():
             log.warning(advice)
     except (sqlalchemy.exc.SQLAlchemyError, CommandError, OSError) as error:
-        log.warning("The database cannot be used yet: %s", getattr(error, "orig", error))
+        reason = " ".join(str(getattr(error, "orig", error)).split())  # a line of the log
+        log.warning("The database cannot be used yet; is DATABASE_URL right? %s", reason)

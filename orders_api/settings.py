@@ -97,7 +97,7 @@ class Faults:
         parts = [f"answers are delayed by {low} to {high} ms"] if high else []
         which = " and ".join(" ".join(one) for one in self.only) or "all requests"
         parts += [f"{share * 100:g} % of {which} fail with {status}" for status, share in self.fail]
-        return f"On purpose, {', '.join(parts)} (seed {self.seed})."
+        return f"On purpose, {' and '.join(parts)} (seed {self.seed})."
 
 
 FAULT = re.compile(

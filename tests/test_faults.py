@@ -116,7 +116,7 @@ def test_server_says_so_when_it_starts(caplog: pytest.LogCaptureFixture) -> None
             record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING
         ]
     assert said == [
-        "On purpose, answers are delayed by 300 to 800 ms, 2.5 % of POST /orders fail with 503"
+        "On purpose, answers are delayed by 300 to 800 ms and 2.5 % of POST /orders fail with 503"
         " (seed 7)."
     ]
 

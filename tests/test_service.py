@@ -147,3 +147,14 @@ def test_answer_without_a_body_has_no_content_type(client: TestClient) -> None:
     response = client.delete(f"/stores/{store['storeId']}")
     assert (response.status_code, response.content) == (204, b"")
     assert "content-type" not in response.headers
+
+
+def test_database_that_does_not_answer_is_one_line_at_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with local_client(create_app(Settings(database_url="postgresql://127.0.0.1:1/orders"))):
+        (said,) = [
+            record.getMessage() for record in caplog.records if record.levelname == "WARNING"
+        ]
+    assert said.startswith("The database cannot be used yet; is DATABASE_URL right? connection")
+    assert "\n" not in said
