@@ -63,7 +63,7 @@ def observe_statements(
 
 def has_other_listeners(engine: Engine, own_error_handler: object) -> bool:
     """Tell whether anybody else than observers, and than us for errors, listens to statements."""
-    # Each statement pays for this, so that it has plain loops.
+    # Each request pays for this, so that it has plain loops.
     events, driver_events = engine.dispatch, engine.dialect.dispatch
     for listener in events.before_cursor_execute:
         if type(listener) is not Observer:

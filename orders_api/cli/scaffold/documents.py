@@ -53,11 +53,3 @@ def add_to_diagram(design: str, resource: Resource) -> str:
     table = "".join(f"{line}\n" for line in diagram_table(resource))
     between, end = diagram.end("links"), diagram.end("tables")
     return design[:between] + links + design[between:end] + table + design[end:]
-
-
-def without_lines(text: str, lines: list[str], file: str) -> str:
-    """Take out lines that stand together, and only once."""
-    block = "".join(f"{line}\n" for line in lines)
-    if f"\n{text}".count(f"\n{block}") != 1:
-        raise ScaffoldError(f"{file} has been changed where the scaffold wrote.")
-    return f"\n{text}".replace(f"\n{block}", "\n")[1:]
