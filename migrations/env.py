@@ -18,7 +18,7 @@ from alembic.util import CommandError
 from sqlmodel import AutoString, UTCDateTime
 
 from orders_api.models import Model
-from orders_api.settings import Settings
+from orders_api.settings import Settings, without_event_loop
 from orders_api.storage.citus import distribute, has_citus
 from orders_api.storage.pooler import set_up_connection
 from orders_api.storage.trigrams import restore_trigram_indexes
@@ -70,7 +70,7 @@ def run_online() -> None:
 
 def url() -> sa.URL:
     found: sa.URL = context.config.attributes.get("url") or Settings().url
-    return found.set(drivername=found.drivername.replace("aiosqlite", "pysqlite"))
+    return without_event_loop(found)
 
 
 def leave_foreign_keys_alone(connection: Any, _: Any) -> None:

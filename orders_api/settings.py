@@ -58,6 +58,14 @@ def parse_api_prefix(value: str) -> str:
     return prefix
 
 
+IN_MEMORY = {None, "", ":memory:"}  # names of a SQLite database without a file
+
+
+def without_event_loop(url: URL) -> URL:
+    """Return where a database is, for code that waits for it: SQLite has another driver then."""
+    return url.set(drivername=url.drivername.replace("aiosqlite", "pysqlite"))
+
+
 ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -231,3 +239,7 @@ class Settings(BaseSettings):
         if self.postgres_db and self.database_url.get_backend_name() == "postgresql":
             return self.database_url.set(database=self.postgres_db)
         return self.database_url
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"

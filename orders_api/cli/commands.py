@@ -72,7 +72,7 @@ def serve(
     if settings.faults and host not in {"127.0.0.1", "::1", "localhost"}:
         fail("What goes wrong on purpose is for this machine alone: leave out --host.")
     check_address(host, port)
-    if settings.url.get_backend_name() == "sqlite":
+    if settings.is_sqlite:
         migrate_or_exit(settings, only_if_empty=reload)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.api_prefix}"
     typer.echo(f"Orders API on {address} (interactive documentation: {address}/docs)")

@@ -29,7 +29,7 @@ def open_session(begin: str = "BEGIN IMMEDIATE") -> Iterator["Session"]:
     from sqlmodel import Session
 
     from orders_api.problems import NOT_MIGRATED, UNAVAILABLE
-    from orders_api.settings import Settings
+    from orders_api.settings import Settings, without_event_loop
     from orders_api.storage.errors import from_database_error
     from orders_api.storage.migrations import schema_advice
     from orders_api.storage.pooler import set_up_connection
@@ -37,14 +37,14 @@ def open_session(begin: str = "BEGIN IMMEDIATE") -> Iterator["Session"]:
 
     settings = Settings()
     options: dict[str, Any] = {"connect_timeout": 10, "application_name": "orders-api"}
-    if is_sqlite := settings.url.get_backend_name() == "sqlite":
+    if settings.is_sqlite:
         migrate_or_exit(settings, only_if_empty=True)
         options = {"isolation_level": None, "timeout": 60}
-    url = settings.url.set(drivername=settings.url.drivername.replace("aiosqlite", "pysqlite"))
+    url = without_event_loop(settings.url)
     engine = sa.create_engine(
         url, connect_args=options, hide_parameters=True, poolclass=sa.NullPool
     )
-    if is_sqlite:
+    if settings.is_sqlite:
         pragmas = ";".join(PRAGMAS)
         sa.event.listen(engine, "connect", lambda c, _: c.executescript(pragmas))
         sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql(begin))
@@ -126,7 +126,7 @@ def check_writable(settings: "Settings") -> None:
     SQLite says so at the first write only, and not at all if there is nothing to migrate.
     """
     file = Path(settings.url.database or "")
-    is_there = settings.url.get_backend_name() == "sqlite" and file.is_file()
+    is_there = settings.is_sqlite and file.is_file()
     if is_there and not os.access(file, os.W_OK):
         fail_to_write(settings)
 

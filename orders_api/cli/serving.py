@@ -43,9 +43,11 @@ def check_address(host: str, port: int) -> None:
 
 def database_line(settings: "Settings") -> str:
     """Say where the data is and, if the database can be asked, how much there is."""
+    from orders_api.settings import IN_MEMORY
+
     url = settings.url
-    if url.get_backend_name() == "sqlite":
-        where = url.database if url.database not in {None, "", ":memory:"} else "in memory"
+    if settings.is_sqlite:
+        where = "in memory" if url.database in IN_MEMORY else url.database
     else:
         port = f":{url.port}" if url.port else ""
         where = f"{url.database} on {url.host or 'this machine'}{port}"
@@ -57,10 +59,10 @@ def _counts(settings: "Settings") -> list[str]:
     import sqlalchemy as sa
 
     from orders_api.models import Order, Product, Store
+    from orders_api.settings import without_event_loop
 
-    url = settings.url.set(drivername=settings.url.drivername.replace("aiosqlite", "pysqlite"))
-    is_sqlite = url.get_backend_name() == "sqlite"
-    options: dict[str, Any] = {"timeout": 1} if is_sqlite else {"connect_timeout": 2}
+    url = without_event_loop(settings.url)
+    options: dict[str, Any] = {"timeout": 1} if settings.is_sqlite else {"connect_timeout": 2}
     counts = []
     try:
         engine = sa.create_engine(url, connect_args=options, poolclass=sa.NullPool)

@@ -44,7 +44,7 @@ def save(name: Name, yes: Yes = None) -> None:
     """Keep what the database has now."""
     settings = read_settings()
     file = file_of(settings, name)
-    if is_sqlite(settings) and not sqlite_file(settings).exists():
+    if settings.is_sqlite and not sqlite_file(settings).exists():
         fail(f"There is no database {sqlite_file(settings)} to save.")
     if file.is_file():
         fail(f"There is a snapshot {name} already: choose another name, or remove {file}.")
@@ -52,7 +52,7 @@ def save(name: Name, yes: Yes = None) -> None:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".", dir=file.parent) as folder:
             new = Path(folder, file.name)
-            if is_sqlite(settings):
+            if settings.is_sqlite:
                 from orders_api.storage.sqlite_snapshots import save_database
 
                 save_database(sqlite_file(settings), new)
@@ -91,7 +91,7 @@ def restore(name: Name, yes: Yes = None) -> None:
         hint = f"did you mean `{near[0]}`?" if near else "see `orders-api snapshot list`."
         fail(f"There is no snapshot {name}; {hint}")
     with failure_said(f"The snapshot {name} could not be restored"):
-        if is_sqlite(settings):
+        if settings.is_sqlite:
             from orders_api.storage.sqlite_snapshots import check_snapshot, save_database
 
             check_snapshot(file)
@@ -120,7 +120,7 @@ def reset(
 
     settings = read_settings()
     with failure_said("The database could not be reset"):
-        if is_sqlite(settings):
+        if settings.is_sqlite:
             with temporary_database(settings) as (copy, its_settings):
                 migrate_or_exit(its_settings)
                 with sa.create_engine(f"sqlite:///{copy}", poolclass=sa.NullPool).begin() as new:
@@ -148,16 +148,12 @@ def fill(connection: "Connection", demo: bool) -> None:
 
 
 def read_settings() -> "Settings":
-    from orders_api.settings import Settings
+    from orders_api.settings import IN_MEMORY, Settings
 
     settings = Settings()
-    if settings.url.database in {None, "", ":memory:"}:
+    if settings.url.database in IN_MEMORY:
         fail("DATABASE_URL names no database of which there could be snapshots.")
     return settings
-
-
-def is_sqlite(settings: "Settings") -> bool:
-    return settings.url.get_backend_name() == "sqlite"
 
 
 def sqlite_file(settings: "Settings") -> Path:
@@ -167,7 +163,7 @@ def sqlite_file(settings: "Settings") -> Path:
 def folder_of(settings: "Settings") -> Path:
     """Return where the snapshots of a database are: beside a file, or among the user's data."""
     url = settings.url
-    if is_sqlite(settings):
+    if settings.is_sqlite:
         return Path(f"{url.database}.snapshots")
     data = Path(typer.get_app_dir("orders-api"))
     if sys.platform.startswith("linux"):  # where that is a place for settings
@@ -189,7 +185,7 @@ def files_of(settings: "Settings") -> list[Path]:
 
 
 def ending_of(settings: "Settings") -> str:
-    return ".db" if is_sqlite(settings) else ".zip"
+    return ".db" if settings.is_sqlite else ".zip"
 
 
 # --- How they are put back ----------------------------------------------------------------

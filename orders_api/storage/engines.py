@@ -15,7 +15,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.util import greenlet_spawn
 from sqlmodel import SQLModel
 
-from orders_api.settings import Settings
+from orders_api.settings import IN_MEMORY, Settings
 from orders_api.storage.deadline import abandon_after
 from orders_api.storage.driver import PooledConnection
 from orders_api.storage.errors import StaleConnectionError
@@ -44,7 +44,7 @@ class Database:
         self.url = settings.url
         self.timeout = settings.database_timeout
         backend = self.url.get_backend_name()
-        self.is_sqlite = backend == "sqlite"
+        self.is_sqlite = settings.is_sqlite
         self.shortcuts = settings.shortcuts and has_private_names(backend)
         self._anchor: sqlite3.Connection | None = None
         self._statements: dict[tuple[Executable, Names], Statement] = {}
@@ -53,7 +53,7 @@ class Database:
         dialect: Any = self.url.get_dialect()
         self.dialect = dialect(paramstyle="qmark" if self.is_sqlite else "numeric_dollar")
         size = settings.database_pool_size
-        if self.is_sqlite and self.url.database in {None, "", ":memory:"}:
+        if self.is_sqlite and self.url.database in IN_MEMORY:
             # It lives as long as one connection is open, so this one is until the end.
             name = f"file:{uuid4()}"
             query = {"mode": "memory", "cache": "shared", "uri": "true"}

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from orders_api.cli.scaffold.addition import DESIGN, MADE_BY, MODELS, OPENAPI, README, VERSIONS
 from orders_api.cli.scaffold.checkout import Changes, Copy, text_of
 from orders_api.cli.scaffold.members import ScaffoldError, nearest, parse_name
-from orders_api.settings import Settings
+from orders_api.settings import Settings, without_event_loop
 
 # What differs in each migration.
 IDS = re.compile(r'^(Revision ID|Created): .*$|^revision: str = ".*"$', re.MULTILINE)
@@ -88,9 +88,9 @@ def _check_that_it_is_last(copy: Copy, migration: str, name: str) -> None:
             raise ScaffoldError(
                 f"The migration {VERSIONS}/{file.name} follows that of {name}: take it back first."
             )
-    url = Settings().url
-    url = url.set(drivername=url.drivername.replace("aiosqlite", "pysqlite"))
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+    settings = Settings()
+    url = without_event_loop(settings.url)
+    if settings.is_sqlite and not Path(url.database or "").is_file():
         return
     try:
         with create_engine(url, poolclass=NullPool).connect() as connection:
