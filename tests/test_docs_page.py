@@ -6,10 +6,9 @@ What they do does not depend on the database, so it is SQLite.
 import json
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx2
@@ -17,7 +16,7 @@ import pytest
 
 from tests.browser import CHROMIUM, Tab, new_tab, running_browser
 from tests.conftest import ROOT
-from tests.live import COMMAND, create_user, running_server
+from tests.live import COMMAND, create_user, running_server, served_by
 from tests.samples import STORE
 from tests.sessions import blocks
 
@@ -169,14 +168,8 @@ def other_origin() -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=[0.01])
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with served_by(Handler) as address:
+        yield address
 
 
 ORDERS = """

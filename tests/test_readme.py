@@ -4,11 +4,10 @@ import os
 import re
 import shutil
 import subprocess
-import threading
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,7 +20,7 @@ from sqlmodel import SQLModel
 from orders_api.app import create_app
 from orders_api.settings import Settings
 from tests.conftest import ROOT, Postgres
-from tests.live import create_user, http, local_server, running_server
+from tests.live import create_user, http, local_server, running_server, served_by
 from tests.samples import STORE
 from tests.sessions import blocks, check_session, steps
 
@@ -283,14 +282,8 @@ def reverse_proxy(server: str, **added: str) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(answer.content)
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as proxy:
-        thread = threading.Thread(target=proxy.serve_forever, args=[0.01])
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{proxy.server_port}"
-        finally:
-            proxy.shutdown()
-            thread.join()
+    with served_by(Handler) as address:
+        yield address
 
 
 def test_server_that_trusts_nobody_asks_all_who_come_through_a_proxy_for_a_token(

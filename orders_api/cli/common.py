@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NoReturn
 
@@ -113,6 +114,12 @@ def openapi_text() -> str:
 
 def plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def nearest(name: str, known: Iterable[str], otherwise: str = ".") -> str:
+    """Ask, at the end of a sentence, whether the nearest of what is known was meant."""
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean `{near[0]}`?" if near else otherwise
 
 
 def fail(sentence: str) -> NoReturn:

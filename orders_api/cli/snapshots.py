@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +17,9 @@ from orders_api.cli.common import (
     fail,
     fail_to_write,
     migrate_or_exit,
+    nearest,
     open_session,
+    reason_of,
 )
 
 if TYPE_CHECKING:
@@ -87,9 +88,9 @@ def restore(name: Name, yes: Yes = None) -> None:
     settings = read_settings()
     file = file_of(settings, name)
     if not file.is_file():
-        near = get_close_matches(name, [other.stem for other in files_of(settings)], n=1)
-        hint = f"did you mean `{near[0]}`?" if near else "see `orders-api snapshot list`."
-        fail(f"There is no snapshot {name}; {hint}")
+        others = [other.stem for other in files_of(settings)]
+        hint = nearest(name, others, "; see `orders-api snapshot list`.")
+        fail(f"There is no snapshot {name}{hint}")
     with failure_said(f"The snapshot {name} could not be restored"):
         if settings.is_sqlite:
             from orders_api.storage.sqlite_snapshots import check_snapshot, save_database
@@ -258,5 +259,4 @@ def failure_said(what: str) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, psycopg.Error, OSError, BadZipFile) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        fail(f"{what}: {reason}.")
+        fail(f"{what}: {reason_of(error)}.")

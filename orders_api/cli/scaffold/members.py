@@ -2,15 +2,15 @@
 
 import keyword
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 from uuid import UUID
 
 from pydantic.alias_generators import to_camel, to_snake
 from sqlalchemy import Table
 
+from orders_api.cli.common import nearest
 from orders_api.models import In, Partial, Timestamps, Versioned
 
 MAX_NAME = 40  # characters, so that lines and names of constraints stay short enough
@@ -249,8 +249,3 @@ def a(noun: str) -> str:
     """Put the article before a noun."""
     is_vowel = noun[0] in "aeiou" and not noun.startswith(("eu", "one", "uni", "use"))
     return f"{'an' if is_vowel else 'a'} {noun}"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known), n=1)
-    return f"; did you mean `{near[0]}`?" if near else "."

@@ -11,9 +11,10 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
+from orders_api.cli.common import nearest, reason_of
 from orders_api.cli.scaffold.addition import DESIGN, MADE_BY, MODELS, OPENAPI, README, VERSIONS
 from orders_api.cli.scaffold.checkout import Changes, Copy, text_of
-from orders_api.cli.scaffold.members import ScaffoldError, nearest, parse_name
+from orders_api.cli.scaffold.members import ScaffoldError, parse_name
 from orders_api.settings import Settings, without_event_loop
 
 # What differs in each migration.
@@ -96,8 +97,9 @@ def _check_that_it_is_last(copy: Copy, migration: str, name: str) -> None:
         with create_engine(url, poolclass=NullPool).connect() as connection:
             current = MigrationContext.configure(connection).get_current_heads()
     except DBAPIError as error:
-        reason = str(error.orig).splitlines()[0]
-        raise ScaffoldError(f"The database cannot tell whether it has {name}: {reason}.") from error
+        raise ScaffoldError(
+            f"The database cannot tell whether it has {name}: {reason_of(error)}."
+        ) from error
     if revision in current:
         raise ScaffoldError(
             f"The database {url.render_as_string()} has {name}: run `alembic downgrade -1` first,"

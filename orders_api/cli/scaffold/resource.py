@@ -11,11 +11,11 @@ from sqlmodel import SQLModel
 
 from orders_api import models
 from orders_api.app import create_app
+from orders_api.cli.common import nearest
 from orders_api.cli.scaffold.members import (
     MAX_INDEX,
     Member,
     ScaffoldError,
-    nearest,
     parse_member,
     parse_name,
 )
