@@ -15,28 +15,31 @@ async def abandon_after(seconds: float, work: Coroutine[Any, Any, Result]) -> Re
     seconds more with a server that hangs. Here the cancellation is not waited for.
     """
     loop = asyncio.get_running_loop()
-    task = loop.create_task(work)
-    over = loop.create_future()
-    task.add_done_callback(lambda _: _end(over))
-    timer = loop.call_later(seconds, _end, over)
+    outcome: asyncio.Future[Result] = loop.create_future()
+    task = loop.create_task(_do(work, outcome))
+    timer = loop.call_later(seconds, _give_up, outcome)
     try:
-        await over
+        return await outcome
     finally:
         timer.cancel()
-    if task.done():
-        return task.result()
-    task.cancel()
-    _abandoned.add(task)
-    task.add_done_callback(_forget)
-    raise TimeoutError
+        if not task.done():
+            task.cancel()
+            _abandoned.add(task)
+            task.add_done_callback(_abandoned.discard)
 
 
-def _end(wait: asyncio.Future[None]) -> None:
-    if not wait.done():
-        wait.set_result(None)
+async def _do(work: Coroutine[Any, Any, Result], outcome: asyncio.Future[Result]) -> None:
+    """Do the work, and tell what came of it unless nobody waits for that any more."""
+    try:
+        result = await work
+    except BaseException as error:
+        if not outcome.done():
+            outcome.set_exception(error)
+    else:
+        if not outcome.done():
+            outcome.set_result(result)
 
 
-def _forget(task: asyncio.Task[Any]) -> None:
-    _abandoned.discard(task)
-    if not task.cancelled():
-        task.exception()  # looked at, so that asyncio does not complain
+def _give_up(outcome: asyncio.Future[Any]) -> None:
+    if not outcome.done():
+        outcome.set_exception(TimeoutError())
