@@ -354,15 +354,51 @@ def test_read_that_takes_long_goes_on_in_a_thread(
         handed_over.clear()
         statement = database.statement(by_key(TodoOut))
         for __ in range(100):
-            found = await database.read(lambda c: c.rows(statement, {"key": 7}))
+            found = await database.rows(statement, {"key": 7})
             assert projection_of(TodoOut).objects(*found)[0].task == "6"
         assert handed_over == [False] * 100, "what is short stays, however often it runs"
+        handed_over.clear()
+        listed, _ = await database.rows(listing, {})
+        assert len(list(listed)) == 300
+        assert handed_over == [True] * 2
         async with UnitOfWork(database) as write:
             await write.insert(Todo(task="A"))
             own = await write.pooled_connection()
             assert len(await own.values(listing, {})) == 301, "of one's own transaction"
 
     checked(check)
+
+
+def test_short_read_ends_without_a_wait(checked: Callable[..., None]) -> None:
+    async def check(database: Database, _: Disk) -> None:
+        await add(database, "A")
+        statement = database.statement(by_key(TodoOut))
+        await database.rows(statement, {"key": 1})  # which opens a connection
+        with pytest.raises(StopIteration) as ended:
+            database.rows(statement, {"key": 1}).send(None)
+        assert projection_of(TodoOut).objects(*ended.value.value)[0].task == "A"
+
+    checked(check)
+
+
+def test_short_read_that_fails_leaves_the_connection_in_order(checked: Callable[..., None]) -> None:
+    async def check(database: Database, _: Disk) -> None:
+        await add(database, "A")
+        statement = database.statement(by_key(TodoOut))
+        await database.rows(statement, {"key": 1})
+        await _rename(database, "todos", "elsewhere")
+        for __ in range(2):
+            with pytest.raises(OperationalError, match="no such table: todos"):
+                await database.rows(statement, {"key": 1})
+        await _rename(database, "elsewhere", "todos")
+        assert await tasks(database) == ["A"]
+
+    checked(check)
+
+
+async def _rename(database: Database, name: str, new: str) -> None:
+    async with database.writer.begin() as connection:
+        await connection.execute(text(f"ALTER TABLE {name} RENAME TO {new}"))
 
 
 def test_read_for_which_nobody_waits_any_more_is_interrupted(checked: Callable[..., None]) -> None:

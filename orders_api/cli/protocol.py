@@ -254,6 +254,7 @@ class CoalescingTransport:
         self._held: list[bytes] = []
         self._size = 0
         self._lingering: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
         self.is_read = False
         """Whether the client has shut its side down."""
 
@@ -264,7 +265,7 @@ class CoalescingTransport:
         if not data:
             return
         if not self._held:
-            asyncio.get_running_loop().call_soon(self.flush)
+            self._loop.call_soon(self.flush)
         self._held.append(data)
         self._size += len(data)
         if self._size > MOST_HELD:
@@ -285,7 +286,7 @@ class CoalescingTransport:
             self.finish()
             return
         self.flush()
-        self._lingering = asyncio.get_running_loop().call_later(LINGER, self.finish)
+        self._lingering = self._loop.call_later(LINGER, self.finish)
         with suppress(OSError):  # such as when the client is gone
             self._transport.write_eof()
         self._transport.resume_reading()

@@ -12,6 +12,7 @@ needs a cursor or a context. Who asks for a statement cannot tell one way from t
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -80,6 +81,28 @@ class PooledConnection:
                 fetch = self.driver.fetch
                 rows = await self._run(compiled.text, fetch, compiled.encoded, bind_values)
             return rows, compiled.processors(self.driver.column_types())
+
+    def rows_at_once(
+        self, statement: Statement, values: Values
+    ) -> tuple[Iterable[Row], ResultProcessors] | None:
+        """Do as `rows` does, if it is a read of SQLite's, on a connection that nobody holds.
+
+        TakesLongError if it is not short. None if it fails, or is another statement.
+        """
+        if not self.short:
+            return None
+        self.choose_way()
+        compiled = statement.compiled
+        if not self._takes_shortcut or not compiled.reads or compiled.searches:
+            return None
+        text, events = compiled.text, self.connection.engine.dispatch
+        tell(self.info, events.before_cursor_execute, text)
+        try:
+            rows = self.short.read(text, compiled.bind_values(values))
+        except sqlite3.Error:
+            return None  # what is wrong is found out by who holds the connection
+        tell(self.info, events.after_cursor_execute, text)
+        return rows, compiled.processors(compiled.unknown_types)
 
     async def values(self, statement: Statement, values: Values) -> list[tuple[Any, ...]]:
         """Run a statement, and return its rows of values as Python's."""

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -27,9 +27,10 @@ from orders_api.storage.pool import ConnectionPool
 from orders_api.storage.pooler import set_up_connection
 from orders_api.storage.private_names import has_private_names
 from orders_api.storage.projection import Query, projection_of
+from orders_api.storage.row_mapper import ResultProcessors, Row
 from orders_api.storage.sqlite import TakesLongError, begin_immediate, prepare_connection
 from orders_api.storage.stale_connections import handle_error, mark_tried
-from orders_api.storage.statements import Executable, Statement
+from orders_api.storage.statements import Executable, Statement, Values
 from orders_api.storage.transactions import GroupedTransactions, Transactions
 
 Result = TypeVar("Result")
@@ -132,9 +133,23 @@ class Database:
             event.listen(engine.sync_engine, "handle_error", handle_error)
         return engine
 
-    async def read(self, work: Callable[[PooledConnection], Awaitable[Result]]) -> Result:
-        """Run `work`, which only reads, on a connection; again if that has broken while idle."""
+    async def rows(
+        self, statement: Statement, values: Values
+    ) -> tuple[Iterable[Row], ResultProcessors]:
+        """Run a statement that only reads, as `rows` of a connection does."""
         takes_long = False
+        if connection := self.to_read.idle:
+            try:
+                if found := connection.rows_at_once(statement, values):
+                    return found
+            except TakesLongError:
+                takes_long = True
+        return await self.read(lambda connection: connection.rows(statement, values), takes_long)
+
+    async def read(
+        self, work: Callable[[PooledConnection], Awaitable[Result]], takes_long: bool = False
+    ) -> Result:
+        """Run `work`, which only reads, on a connection; again if that has broken while idle."""
         while True:
             pool = self.to_search if takes_long else self.to_read
             connection = await pool.acquire()

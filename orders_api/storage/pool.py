@@ -72,6 +72,11 @@ class ConnectionPool:
         connection.choose_way()
         return connection
 
+    @property
+    def idle(self) -> PooledConnection | None:
+        """The connection that would be taken next, for what is done with it without a wait."""
+        return self._idle[-1] if self._idle else None
+
     async def _wait_and_take(self) -> PooledConnection:
         await self._turns.acquire()
         try:

@@ -25,7 +25,7 @@ SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 def check_path(path: str) -> None:
     """Raise 404 for a control character: routes end in `$`, which matches before a line break."""
-    if CONTROL_CHARACTER.search(path):
+    if not path.isprintable() and CONTROL_CHARACTER.search(path):
         raise Problem(NOT_FOUND, "There is nothing at a path with a control character.")
 
 

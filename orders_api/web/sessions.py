@@ -126,7 +126,11 @@ class Reader:
     async def _read(
         self, schema: type[Schema], statement: Statement, values: Values
     ) -> list[Schema]:
-        rows, processors = await self._run(lambda connection: connection.rows(statement, values))
+        if self._snapshot or _transaction_of(self.request):
+            found = await self._run(lambda connection: connection.rows(statement, values))
+        else:
+            found = await self.database.rows(statement, values)
+        rows, processors = found
         return projection_of(schema).objects(rows, processors)
 
     async def _run(self, work: Callable[[PooledConnection], Awaitable[Result]]) -> Result:
@@ -140,7 +144,7 @@ class Reader:
 
 def _transaction_of(request: Request) -> UnitOfWork | None:
     """Return the transaction of a request, if that has begun."""
-    transaction = getattr(request.state, "transaction", None)
+    transaction = request.scope["state"].get("transaction")
     writer: UnitOfWork | None = vars(transaction).get("writer") if transaction else None
     return writer if writer and writer.is_open else None
 
@@ -214,13 +218,12 @@ class RequestTransaction:
         return Writer(self.request, self.after_begin)
 
     async def __aenter__(self) -> Self:
-        self.request.state.transaction = self
-        self.request.state.headers = {}
+        self.request.scope["state"] |= {"transaction": self, "headers": {}}
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # Circles of references would be left for the garbage collector, for which all must wait.
-        del self.request.state.transaction
+        del self.request.scope["state"]["transaction"]
         if "writer" not in vars(self):
             return
         try:
