@@ -52,25 +52,23 @@ class Projection:
     what that is ordered by. They are NULL but for the row's own and, in an item of a list within a
     list, the keys of the items around it. An order with its totals is, on PostgreSQL:
 
-        WITH parents AS (SELECT orders.order_id AS order_id, orders.date AS date,
-            orders.coupon_id AS coupon_id, orders.coupon_code AS coupon_code,
-            orders.percent_off AS percent_off
-            FROM orders WHERE orders.order_id = $1::UUID)
         SELECT 0 AS list, parents.order_id AS key,
             parents.order_id AS c0, parents.date AS c1, parents.coupon_id AS c2,
             parents.coupon_code AS c3, parents.percent_off AS c4,
             CAST(NULL AS VARCHAR(3)) AS c5, CAST(NULL AS NUMERIC(12, 2)) AS c6,
             CAST(NULL AS NUMERIC(12, 2)) AS c7, CAST(NULL AS NUMERIC(12, 2)) AS c8,
             CAST(NULL AS VARCHAR(3)) AS c9
-        FROM parents
+        FROM orders AS parents
+        WHERE parents.order_id = $1::UUID
         UNION ALL SELECT 1, parents.order_id,
             CAST(NULL AS UUID) AS anon_1, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS anon__1,
             CAST(NULL AS UUID) AS anon__2, CAST(NULL AS VARCHAR) AS anon__3,
             CAST(NULL AS INTEGER) AS anon__4,
             order_totals_1.currency, order_totals_1.subtotal, order_totals_1.discount,
             order_totals_1.total, order_totals_1.currency AS currency__1
-        FROM parents JOIN order_totals AS order_totals_1
+        FROM orders AS parents JOIN order_totals AS order_totals_1
             ON parents.order_id = order_totals_1.order_id AND order_totals_1.order_id = $1::UUID
+        WHERE parents.order_id = $1::UUID
         ORDER BY list, c9
     """
 
@@ -111,9 +109,15 @@ class Projection:
             return query.order_by(*in_order(own.c[name] for name in order))
         # With them it may read all stores for a page of products. So it is made to join what is
         # nested after the limit, which is the same, as each object has just one of it.
-        found = select(*own.c).select_from(source).where(*map(move, conditions)).limit(limit)
-        found = found.order_by(*in_order(move(own.c[name]) for name in order))
-        parents = found.cte("parents")
+        by_key = [c for c in conditions if limit is None and {*columns_in(c)} == {self.key}]
+        if by_key and len(by_key) == len(conditions):
+            # Looked up once for each list, they are found in less time than a CTE takes.
+            parents: FromClause = own.alias("parents")
+            own_conditions = [moved(condition, {own: parents}) for condition in conditions]
+        else:
+            found = select(*own.c).select_from(source).where(*map(move, conditions)).limit(limit)
+            found = found.order_by(*in_order(move(own.c[name]) for name in order))
+            parents, own_conditions = found.cte("parents"), []
         columns, source, _ = read_columns(self.mapper.schema, parents, parents, 0)
         if not self.lists:
             query = select(*labelled(columns, labels)).select_from(source)
@@ -130,8 +134,8 @@ class Projection:
                 ),
             ).select_from(source)
         ]
-        by_key = [c for c in conditions if limit is None and {*columns_in(c)} == {self.key}]
         parts += [self._select_list(n, parents, by_key) for n in range(1, len(self.lists) + 1)]
+        parts = [part.where(*own_conditions) for part in parts]
         sorted_by = in_order(literal_column(labels[self.names.index(name)]) for name in order)
         for one in self.lists:
             for place, term in enumerate(one.order, one.keys.stop):
