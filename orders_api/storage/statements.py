@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Dialect, Uuid
+from sqlalchemy import Dialect, Numeric, Uuid
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import UpdateBase
 from sqlmodel import SQLModel, UTCDateTime
@@ -89,7 +89,7 @@ class CompiledStatement:
         return self._processors[codes]
 
 
-# To make one takes longer than all else that is done for a value, and ids and times recur.
+# To make one takes longer than all else that is done for a value, and ids, times and prices recur.
 @lru_cache(maxsize=10_000)
 def _uuid_or_none(text: str | None) -> UUID | None:
     return None if text is None else UUID(text)
@@ -98,6 +98,10 @@ def _uuid_or_none(text: str | None) -> UUID | None:
 @lru_cache(maxsize=10_000)
 def _time_or_none(text: str | None) -> datetime | None:
     return None if text is None else _in_utc(datetime.fromisoformat(text))
+
+
+_decimals: dict[tuple[int | None, int | None], Processor] = {}
+"""Of SQLite's numbers, by their places; PostgreSQL's driver returns Decimals itself."""
 
 
 def _in_utc(time: datetime | None) -> datetime | None:
@@ -114,4 +118,8 @@ def _processor(type_: Any, kind: str, dialect: Dialect, *code: Any) -> Processor
         return _time_or_none if dialect.name == "sqlite" else _in_utc
     make = getattr(type_.dialect_impl(dialect), f"{kind}_processor")
     processor: Processor | None = make(dialect, *code)
+    is_decimal = type(type_) is Numeric and type_.asdecimal
+    if kind == "result" and is_decimal and dialect.name == "sqlite" and processor:
+        places = type_.scale, type_.decimal_return_scale
+        return _decimals.setdefault(places, lru_cache(maxsize=10_000)(processor))
     return processor
