@@ -47,13 +47,15 @@ def test_short_run_measures_everything_without_a_failed_request(tmp_path: Path) 
     assert "synchronous_commit=off, so the disk is not measured" in run.stdout
     beside = {"PostgreSQL": ["ours", "limit"], "SQLite": ["ours", "limit"]}
     if "json-server is left out: npm could not install it." not in run.stdout:
-        beside["SQLite"].append("json-server")
+        beside["SQLite"] += ["json-server", "json-server, 50"]
     assert list(result["databases"]) == list(beside)
     assert list(result["workers"]) == NAMES[:3]
     compared = [(result["workers"][name], ["two", "one"]) for name in NAMES[:3]]
     for database, names in beside.items():
         assert list(result["databases"][database]) == NAMES
-        compared += [(row, names) for row in result["databases"][database].values()]
+        *reading, creation = result["databases"][database].values()
+        compared += [(row, names) for row in reading]
+        compared.append((creation, [name for name in names if name != "json-server"]))
     for row, names in compared:
         assert list(row) == names
         for name, server in row.items():
@@ -143,7 +145,7 @@ def test_json_server_is_left_out_without_npm_or_network(
         (tmp_path / "npm").write_text(f"#!/bin/sh\n{npm}\n")
         (tmp_path / "npm").chmod(0o755)
     with pytest.raises(LookupError, match=sentence):
-        servers.json_server(tmp_path, "http://127.0.0.1:1", [])
+        servers.json_servers(tmp_path, "http://127.0.0.1:1", [])
 
 
 needs_wrk = pytest.mark.skipif(load.WRK is None, reason="wrk is not installed")

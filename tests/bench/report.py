@@ -8,7 +8,8 @@ Json = dict[str, Any]
 
 PAGE, CHART = "testing.md", "bench.png"
 START, END = "<!-- bench -->\n", "<!-- /bench -->\n"
-BLUE, ORANGE, RED, INK, PAPER = "#2a6fbb", "#d98c2b", "#d1495b", "#1f2328", "#f6f8fa"
+RED, INK, PAPER = "#d1495b", "#1f2328", "#f6f8fa"
+COLORS = ("#2a6fbb", "#d98c2b", "#ecc78f")
 
 
 def head(result: Json) -> Iterator[str]:
@@ -102,13 +103,15 @@ def markdown(result: Json) -> Iterator[str]:
     for database, rows in result["databases"].items():
         servers = list(rows[names[0]])
         for server in servers:
-            rates = [f"{rows[name][server]['requests_per_second']:,.0f}" for name in names]
+            rates = [
+                f"{rows[name][server]['requests_per_second']:,.0f}" if server in rows[name] else "-"
+                for name in names
+            ]
             yield f"| {database}, {server} | {' | '.join(rates)} |"
         for other in servers[1:]:
-            ratios = [
-                f"{rows[name]['ours']['percent_of'][other]['median']:.0f} %" for name in names
-            ]
-            yield f"| {database}, ours in percent of {other} | {' | '.join(ratios)} |"
+            ratios = [rows[name]["ours"]["percent_of"].get(other) for name in names]
+            shown = [f"{ratio['median']:.0f} %" if ratio else "-" for ratio in ratios]
+            yield f"| {database}, ours in percent of {other} | {' | '.join(shown)} |"
     yield ""
     yield from head(result)
     if "sqlite_writers" in result:
@@ -126,11 +129,13 @@ def draw(result: Json, baseline: Json | None, path: Path) -> None:
     for axes, (database, rows) in zip(subplots, databases.items(), strict=True):
         servers = [name for name in next(iter(rows.values())) if name != "limit"]
         height = 0.8 / len(servers)
-        for n, (server, color) in enumerate(zip(servers, (BLUE, ORANGE), strict=False)):
-            ratios = [row[server]["percent_of"]["limit"]["median"] for row in rows.values()]
-            places = [place + (n - (len(servers) - 1) / 2) * height for place in range(len(rows))]
+        for n, (server, color) in enumerate(zip(servers, COLORS, strict=False)):
+            seen = [(place, name) for place, name in enumerate(rows) if server in rows[name]]
+            places = [place + (n - (len(servers) - 1) / 2) * height for place, _ in seen]
+            ratios = [rows[name][server]["percent_of"]["limit"]["median"] for _, name in seen]
             axes.barh(places, ratios, height * 0.9, color=color, label=server)
-            for place, ratio, (name, row) in zip(places, ratios, rows.items(), strict=True):
+            for place, ratio, (_, name) in zip(places, ratios, seen, strict=True):
+                row = rows[name]
                 label = f"{ratio:.0f} %, {row[server]['requests_per_second']:,.0f}/s"
                 before = earlier(baseline, database, name, "limit") if server == "ours" else None
                 if before:
@@ -153,7 +158,7 @@ def draw(result: Json, baseline: Json | None, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_title(f"{database}, one process, in percent of the limit", loc="left", color=INK)
         if len(servers) > 1:
-            axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
+            axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
     machine, settings = result["machine"], result["settings"]
     figure.supxlabel(
         f"Python {machine['python']}, PostgreSQL {machine['postgresql']}, SQLite"

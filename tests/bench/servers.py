@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import psutil
@@ -28,9 +29,10 @@ LIMIT = [
     *(sys.executable, "-m", "uvicorn", "tests.bench.limit:app", f"--app-dir={ROOT}"),
     *("--log-level=warning", "--no-access-log", "--no-server-header", "--ws=none"),
 ]
-JSON_SERVER = ["node_modules/.bin/json-server", "orders.json"]
+JSON_SERVER = "node_modules/.bin/json-server"
 JSON_SERVER_PACKAGE = "json-server@1.0.0-beta.3"
 MIB = 2**20
+Json = dict[str, Any]
 
 # Enough rows for an index to matter; the lines of an order come from three stores.
 DATA = """
@@ -128,10 +130,11 @@ class Target:
     """If not, what it is sent is what it keeps and answers."""
 
 
-def json_server(folder: Path, address: str, operations: list[Operation]) -> Target:
-    """Install json-server, with what the server at this address answers as its data.
+def json_servers(folder: Path, address: str, operations: list[Operation]) -> list[Target]:
+    """Install json-server, with the data of the server at this address, all of it and a little.
 
-    It has no other objects: to find one, and to write one, it goes through all of them.
+    To find an object, it goes through all of them, and it writes all into a file at each creation.
+    So it creates only with the little data: what is asked for, and nothing else.
     """
     npm = shutil.which("npm")
     if npm is None:
@@ -142,14 +145,37 @@ def json_server(folder: Path, address: str, operations: list[Operation]) -> Targ
         subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=60)
     except subprocess.SubprocessError as error:
         raise LookupError("npm could not install it") from error
+    its_own = [replace(one, path=one.path.replace("?limit=", "?_limit=")) for one in operations]
     _, products, order, _ = operations
     data = {
-        "products": [{"id": one["productId"]} | one for one in send(address, products)],
-        "orders": [{"id": one["orderId"]} | one for one in [send(address, order)]],
+        "json-server": (all_products(address), all_orders(address), its_own[:-1]),
+        "json-server, 50": (send(address, products), [send(address, order)], its_own),
     }
-    (folder / JSON_SERVER[1]).write_text(json.dumps(data), "utf-8")
-    its_own = [replace(one, path=one.path.replace("?limit=", "?_limit=")) for one in operations]
-    return Target("json-server", JSON_SERVER, its_own, computes_orders=False)
+    targets = []
+    for name, (some_products, some_orders, asked) in data.items():
+        file = folder / f"{name}.json"
+        objects = {
+            "products": [{"id": one["productId"]} | one for one in some_products],
+            "orders": [{"id": one["orderId"]} | one for one in some_orders],
+        }
+        file.write_text(json.dumps(objects), "utf-8")
+        targets.append(Target(name, [JSON_SERVER, file.name], asked, computes_orders=False))
+    return targets
+
+
+def all_products(address: str) -> Iterator[Json]:
+    """Read page by page, as each has its store there."""
+    with httpx2.Client(base_url=address) as client:
+        path = "/products?limit=100"
+        while path:
+            page = client.get(path).raise_for_status()
+            yield from page.json()
+            path = page.links.get("next", {}).get("url", "")
+
+
+def all_orders(address: str) -> Iterator[Json]:
+    with httpx2.stream("GET", f"{address}/orders/export", timeout=60) as lines:
+        yield from map(json.loads, lines.raise_for_status().iter_lines())
 
 
 @dataclass(frozen=True)
