@@ -167,7 +167,13 @@ class HttpProtocol(HttpToolsProtocol):
     def check_head(self) -> None:
         """Raise ValueError for what the parser lets pass and RFC 9112 does not (2.3, 3.2)."""
         version = self.parser.get_http_version()
-        hosts = [value for name, value in self.headers if name == b"host"]
+        hosts = []
+        asks_for_upgrade = False
+        for name, value in self.headers:
+            if name == b"host":
+                hosts.append(value)
+            elif name == b"upgrade":
+                asks_for_upgrade = True
         if version == "1.0":
             self.expect_100_continue = False
         elif version != "1.1":
@@ -182,7 +188,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.url = b"/" + absolute["rest"].removeprefix(b"/")
             others = [header for header in self.headers if header[0] != b"host"]
             self.headers[:] = [(b"host", hosts[0]), *others]
-        if any(name == b"upgrade" for name, _ in self.headers):  # without `Connection: upgrade`
+        if asks_for_upgrade:  # without `Connection: upgrade`
             self.headers[:] = [header for header in self.headers if header[0] != b"upgrade"]
         if hosts and not is_host(hosts[0]):
             raise ValueError("the Host must be a name or an address, and perhaps a port")

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import PendingRollbackError
 from sqlalchemy.util import greenlet_spawn
 
-from orders_api.storage.observers import has_other_listeners, tell
+from orders_api.storage.observers import observers_of, tell
 from orders_api.storage.pipeline import PIPELINE, Pipeline
 from orders_api.storage.row_mapper import ResultProcessors, Row
 from orders_api.storage.sqlite import ShortStatements, TakesLongError
@@ -49,6 +49,8 @@ class PooledConnection:
 
         self._shortcuts = shortcuts
         self._takes_shortcut = False
+        self._before: list[Any] = []
+        self._after: list[Any] = []
         self.info = connection.info
         self.pipeline = Pipeline(connection)
         if not self.is_sqlite:
@@ -58,9 +60,10 @@ class PooledConnection:
 
     def choose_way(self) -> None:
         """Look for listeners who need the ordinary way, for as long as the connection is held."""
-        self._takes_shortcut = self._shortcuts and not has_other_listeners(
-            self.connection.engine, handle_error
-        )
+        found = observers_of(self.connection.engine, handle_error) if self._shortcuts else None
+        self._takes_shortcut = found is not None
+        if found:
+            self._before, self._after = found
 
     async def rows(
         self, statement: Statement, values: Values
@@ -95,13 +98,13 @@ class PooledConnection:
         compiled = statement.compiled
         if not self._takes_shortcut or not compiled.reads or compiled.searches:
             return None
-        text, events = compiled.text, self.connection.engine.dispatch
-        tell(self.info, events.before_cursor_execute, text)
+        text = compiled.text
+        tell(self.info, self._before, text)
         try:
             rows = self.short.read(text, compiled.bind_values(values))
         except sqlite3.Error:
             return None  # what is wrong is found out by who holds the connection
-        tell(self.info, events.after_cursor_execute, text)
+        tell(self.info, self._after, text)
         return rows, compiled.processors(compiled.unknown_types)
 
     async def values(self, statement: Statement, values: Values) -> list[tuple[Any, ...]]:
@@ -240,18 +243,16 @@ class PooledConnection:
     async def _run(
         self, text: str, run: Callable[..., Awaitable[Result]], *arguments: Any
     ) -> Result:
-        events = self.connection.engine.dispatch
-        tell(self.info, events.before_cursor_execute, text)
+        tell(self.info, self._before, text)
         result = await self._translate_errors(text, run, *arguments)
-        tell(self.info, events.after_cursor_execute, text)
+        tell(self.info, self._after, text)
         return result
 
     def _run_here(self, run: Callable[..., Result], text: str, *arguments: Any) -> Result:
         """Run a short statement of SQLite's, without a wait."""
-        events = self.connection.engine.dispatch
-        tell(self.info, events.before_cursor_execute, text)
+        tell(self.info, self._before, text)
         result = self._translate_errors_here(run, text, *arguments)
-        tell(self.info, events.after_cursor_execute, text)
+        tell(self.info, self._after, text)
         return result
 
     def _translate_errors_here(

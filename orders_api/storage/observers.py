@@ -61,22 +61,32 @@ def observe_statements(
     return stop
 
 
-def has_other_listeners(engine: Engine, own_error_handler: object) -> bool:
-    """Tell whether anybody else than observers, and than us for errors, listens to statements."""
+def observers_of(engine: Engine, own_error_handler: object) -> tuple[list[Any], list[Any]] | None:
+    """Return who observes statements before and after they run.
+
+    None if anybody else than they, and than us for errors, listens to statements.
+    """
     # Each request pays for this, so that it has plain loops.
     events, driver_events = engine.dispatch, engine.dialect.dispatch
-    for listener in events.before_cursor_execute:
+    before, after = list(events.before_cursor_execute), list(events.after_cursor_execute)
+    for listener in before:
         if type(listener) is not Observer:
-            return True
-    for listener in events.after_cursor_execute:
+            return None
+    for listener in after:
         if type(listener) is not Observer:
-            return True
+            return None
     for listener in driver_events.handle_error:
         if listener is not own_error_handler:
-            return True
-    return (
-        bool(events.before_execute or events.after_execute or events.commit or events.rollback)
-        or bool(driver_events.do_execute or driver_events.do_executemany)
-        or bool(driver_events.do_execute_no_params)
+            return None
+    if (
+        events.before_execute
+        or events.after_execute
+        or events.commit
+        or events.rollback
+        or driver_events.do_execute
+        or driver_events.do_executemany
+        or driver_events.do_execute_no_params
         or ENGINE_LOG.isEnabledFor(logging.INFO)
-    )
+    ):
+        return None
+    return before, after

@@ -27,9 +27,12 @@ def check_if_match(expected: str, current: str) -> None:
 
 def set_etag(request: Request, response: Response) -> None:
     """Set the ETag of a single resource, or make it 304 for a client that has it already."""
-    current = response.headers.setdefault("ETag", etag(bytes(response.body)))
-    if "if-none-match" not in request.headers:
+    # Most requests pay for this, so that it looks into what `headers` would be made of.
+    if not any(name == b"etag" for name, _ in response.raw_headers):
+        response.raw_headers.append((b"etag", etag(bytes(response.body)).encode()))
+    if not any(name == b"if-none-match" for name, _ in request.scope["headers"]):
         return
+    current = response.headers["ETag"]
     known = ", ".join(request.headers.getlist("if-none-match"))
     # Weak comparison (8.8.3.2), as 13.1.2 has it.
     tags = [found.removeprefix("W/") for found in ENTITY_TAG.findall(known)]
