@@ -47,6 +47,9 @@ class PooledConnection:
         self.hands_over = False
         """Whether a read that takes long is left to another connection: TakesLongError."""
 
+        self.takes_long = False
+        """Whether reads are known to take long."""
+
         self._shortcuts = shortcuts
         self._takes_shortcut = False
         self._before: list[Any] = []
@@ -96,7 +99,7 @@ class PooledConnection:
             return None
         self.choose_way()
         compiled = statement.compiled
-        if not self._takes_shortcut or not compiled.reads or compiled.searches:
+        if not self._takes_shortcut or not compiled.reads or compiled.compares_texts:
             return None
         text = compiled.text
         tell(self.info, self._before, text)
@@ -220,7 +223,8 @@ class PooledConnection:
     ) -> Iterable[Row]:
         """Run a statement of SQLite's: here if it is short, and else in a thread."""
         text = compiled.text
-        if self.short and not compiled.searches and not self.running.locked():
+        takes_long = compiled.compares_texts or self.takes_long
+        if self.short and not takes_long and not self.running.locked():
             execute = self.short.read if compiled.reads else self.short.execute
             try:
                 return self._run_here(execute, text, bind_values)

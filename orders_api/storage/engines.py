@@ -154,6 +154,7 @@ class Database:
             pool = self.to_search if takes_long else self.to_read
             connection = await pool.acquire()
             connection.hands_over = pool is not self.to_search
+            connection.takes_long = takes_long
             try:
                 return await work(connection)
             except StaleConnectionError:
@@ -161,7 +162,8 @@ class Database:
             except TakesLongError:
                 takes_long = True
             finally:
-                connection.hands_over = False  # which who takes it for a snapshot does not know
+                # Who takes it for a snapshot knows of neither.
+                connection.hands_over = connection.takes_long = False
                 # SQLAlchemy begins one, of which a database in autocommit knows nothing.
                 await pool.release(connection, roll_back=connection.connection.in_transaction())
 

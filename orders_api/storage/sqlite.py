@@ -3,8 +3,9 @@
 Short statements run in the thread of the event loop: to hand one to another thread and to wait for
 its rows takes several times as long. What may take long never does:
 
-- A read that takes more than `STEPS` steps of SQLite's virtual machine is begun again in a thread,
-  and a full-text search at once. A step takes some ten nanoseconds.
+- A read that takes more than `STEPS` steps of SQLite's virtual machine is begun again in a thread.
+  A step takes some ten nanoseconds, but for the comparison of texts: a search in texts, with or
+  without an index, runs in a thread from the start.
 - Nothing waits for a lock here. Who finds the database locked tries again after a pause.
 - What waits for the disk, as a commit does, runs in a thread.
 """

@@ -54,8 +54,8 @@ class CompiledStatement:
         self.text = str(compiled)
         self.encoded = self.text.encode()
         self.reads = executable.is_select
-        self.searches = " MATCH " in self.text
-        """Whether it searches a full text, which may take long in one step of SQLite's machine."""
+        self.compares_texts = " MATCH " in self.text or " LIKE " in self.text
+        """Whether it searches in texts, which may take long in one step of SQLite's machine."""
 
         self.positions = compiled.positiontup
         self.bind_names = compiled.bind_names
