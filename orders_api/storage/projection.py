@@ -54,10 +54,9 @@ class Projection:
 
         SELECT 0 AS list, parents.order_id AS key,
             parents.order_id AS c0, parents.date AS c1, parents.coupon_id AS c2,
-            parents.coupon_code AS c3, parents.percent_off AS c4,
-            CAST(NULL AS VARCHAR(3)) AS c5, CAST(NULL AS NUMERIC(12, 2)) AS c6,
-            CAST(NULL AS NUMERIC(12, 2)) AS c7, CAST(NULL AS NUMERIC(12, 2)) AS c8,
-            CAST(NULL AS VARCHAR(3)) AS c9
+            parents.coupon_code AS c3, parents.percent_off AS c4, CAST(NULL AS VARCHAR(3)) AS c5,
+            CAST(NULL AS NUMERIC(12, 2)) AS c6, CAST(NULL AS NUMERIC(12, 2)) AS c7,
+            CAST(NULL AS NUMERIC(12, 2)) AS c8, CAST(NULL AS VARCHAR(3)) AS c9
         FROM orders AS parents
         WHERE parents.order_id = $1::UUID
         UNION ALL SELECT 1, parents.order_id,
@@ -108,16 +107,15 @@ class Projection:
             query = query.where(*conditions).limit(limit)
             return query.order_by(*in_order(own.c[name] for name in order))
         # With them it may read all stores for a page of products. So it is made to join what is
-        # nested after the limit, which is the same, as each object has just one of it.
+        # nested after the limit, which is the same, as each object has just one of it. By key alone
+        # each part looks its parents up, which takes SQLite less time than a CTE.
         by_key = [c for c in conditions if limit is None and {*columns_in(c)} == {self.key}]
-        if by_key and len(by_key) == len(conditions):
-            # Looked up once for each list, they are found in less time than a CTE takes.
-            parents: FromClause = own.alias("parents")
-            own_conditions = [moved(condition, {own: parents}) for condition in conditions]
-        else:
+        parents: FromClause = own.alias("parents")
+        found_by = [moved(condition, {own: parents}) for condition in by_key]
+        if not by_key or len(by_key) < len(conditions):
             found = select(*own.c).select_from(source).where(*map(move, conditions)).limit(limit)
             found = found.order_by(*in_order(move(own.c[name]) for name in order))
-            parents, own_conditions = found.cte("parents"), []
+            parents, found_by = found.cte("parents"), []
         columns, source, _ = read_columns(self.mapper.schema, parents, parents, 0)
         if not self.lists:
             query = select(*labelled(columns, labels)).select_from(source)
@@ -135,11 +133,11 @@ class Projection:
             ).select_from(source)
         ]
         parts += [self._select_list(n, parents, by_key) for n in range(1, len(self.lists) + 1)]
-        parts = [part.where(*own_conditions) for part in parts]
         sorted_by = in_order(literal_column(labels[self.names.index(name)]) for name in order)
         for one in self.lists:
             for place, term in enumerate(one.order, one.keys.stop):
                 sorted_by.append(replaced(term, bare(term), literal_column(_label(place))))
+        parts = [part.where(*found_by) for part in parts]
         return union_all(*parts).order_by(literal_column("list"), *sorted_by)
 
     def count(self, *conditions: ColumnElement[bool]) -> Select[int]:
@@ -219,15 +217,13 @@ class Projection:
             makers: list[RowMapper | NestedList] = [self.mapper, *self.lists]
             self.factories[processors] = [maker.factory(processors) for maker in makers]
         factories = self.factories[processors]
-        factory = factories[0]
         if not self.lists:
-            return [factory(row) for row in rows]
+            return [factories[0](row) for row in rows]
         found: dict[Any, Any] = {}
         items: list[dict[Any, Any]] = [found, *({} for _ in self.lists)]
         for row in rows:
-            number = row[0]
-            if number == 0:
-                found[row[1]] = factory(row)
+            if not (number := row[0]):
+                found[row[1]] = factories[0](row)
                 continue
             holder, key_of_holder, list_of, key = self.places[number - 1]
             item = factories[number](row)
