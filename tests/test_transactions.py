@@ -1,6 +1,10 @@
 """Transactions that collide are repeated; what was acknowledged is kept."""
 
 import asyncio
+import gc
+import shutil
+import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,11 +12,15 @@ import pytest
 import sqlalchemy.exc
 from fastapi import FastAPI, Request, Response
 from fastapi.testclient import TestClient
-from sqlalchemy import event
+from sqlalchemy import event, func
 from sqlalchemy.orm.exc import StaleDataError
+from sqlmodel import select
 
 from orders_api.app import create_app
+from orders_api.models import Todo
 from orders_api.settings import Settings
+from orders_api.storage.engines import Database
+from orders_api.storage.unit_of_work import UnitOfWork
 from orders_api.web import retries
 from orders_api.web.retries import retry_on_conflict
 from tests.conftest import database_of, local_client
@@ -132,3 +140,50 @@ def test_request_whose_time_is_over_is_not_repeated() -> None:
     with pytest.raises(sqlalchemy.exc.OperationalError):
         asyncio.run(retry_on_conflict(answer, request))
     assert calls == 1
+
+
+@pytest.mark.parametrize("place", ["sqlite://", "sqlite:///orders.db"])
+def test_statement_that_was_cancelled_leaves_no_lock_in_sqlite(
+    place: str, migrated_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Garbage is not collected meanwhile, as the cursor with rows that nobody fetched is."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(migrated_file, "orders.db")
+    runs, goes_on = threading.Event(), threading.Event()
+
+    def pause() -> int:
+        runs.set()
+        return goes_on.wait()
+
+    async def main() -> None:
+        database = Database(Settings(database_url=place, database_timeout=600))
+        await database.migrate_if_empty()
+        event.listen(
+            database.writer.sync_engine,
+            "connect",
+            lambda opened, _: opened.run_async(lambda raw: raw.create_function("pause", 0, pause)),
+        )
+
+        async def read() -> None:
+            async with UnitOfWork(database) as write:
+                write.add_all([Todo(task="A"), Todo(task="B")])
+                await write.exec(select(Todo.task, func.pause()))
+
+        task = asyncio.create_task(read())
+        await asyncio.to_thread(runs.wait)
+        task.cancel()
+        goes_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        try:
+            async with UnitOfWork(database) as write:
+                assert (await write.exec(select(Todo))).all() == []
+                write.add(Todo(task="C"))
+        finally:
+            await database.dispose()
+
+    gc.disable()
+    try:
+        asyncio.run(main())
+    finally:
+        gc.enable()

@@ -28,7 +28,12 @@ from orders_api.storage.pooler import set_up_connection
 from orders_api.storage.private_names import has_private_names
 from orders_api.storage.projection import Query, projection_of
 from orders_api.storage.row_mapper import ResultProcessors, Row
-from orders_api.storage.sqlite import TakesLongError, begin_immediate, prepare_connection
+from orders_api.storage.sqlite import (
+    SqliteConnection,
+    TakesLongError,
+    begin_immediate,
+    prepare_connection,
+)
 from orders_api.storage.stale_connections import handle_error, mark_tried
 from orders_api.storage.statements import Executable, Statement, Values
 from orders_api.storage.transactions import GroupedTransactions, Transactions
@@ -103,6 +108,7 @@ class Database:
                 "isolation_level": None,
                 "timeout": self.timeout,
                 "check_same_thread": not self.shortcuts,
+                "factory": SqliteConnection,
             }
         else:
             defaults = {

@@ -13,6 +13,7 @@ its rows takes several times as long. What may take long never does:
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import Connection
 
@@ -22,6 +23,28 @@ PRAGMAS = (
     "PRAGMA foreign_keys = ON",
 )
 STEPS = 100_000
+
+
+class SqliteConnection(sqlite3.Connection):
+    """A connection that ends its cursors when it is closed.
+
+    SQLite would keep the transaction and its locks while a cursor has rows left, as that of a
+    cancelled task has until the garbage collector finds it.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+
+    def cursor(self, *arguments: Any, **options: Any) -> Any:
+        cursor = super().cursor(*arguments, **options)
+        self._cursors.add(cursor)
+        return cursor
+
+    def close(self) -> None:
+        for cursor in self._cursors:
+            cursor.close()
+        super().close()
 
 
 def prepare_connection(connection: Any, _: Any) -> None:
