@@ -1,6 +1,10 @@
 """`orders-api snapshot`, on both databases, beside a server as well."""
 
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +59,10 @@ def refused(result: Result) -> str:
     assert (result.exit_code, result.stdout) == (1, ""), result.output
     assert result.stderr.count("\n") == 1
     return result.stderr
+
+
+def folder_of_snapshots(run: Run) -> Path:
+    return Path(run("snapshot", "list").stderr.partition(" in ")[2].strip())
 
 
 # --- Saved, and put back ------------------------------------------------------------------
@@ -179,8 +187,7 @@ def test_snapshots_are_listed_oldest_first(run: Run) -> None:
 
 def test_what_is_no_file_is_no_snapshot(run: Run) -> None:
     done(run("snapshot", "save", "a"))
-    folder = Path(run("snapshot", "list").stderr.partition(" in ")[2].strip())
-    (file,) = folder.iterdir()
+    (file,) = folder_of_snapshots(run).glob("[!.]*")
     file.with_stem("folder").mkdir()
     file.with_stem("link").symlink_to("nowhere")
     assert run("snapshot", "list").stdout.split()[-1] == "a"
@@ -192,9 +199,8 @@ def test_what_is_no_file_is_no_snapshot(run: Run) -> None:
 
 def test_snapshots_are_read_by_nobody_else(run: Run) -> None:
     done(run("snapshot", "save", "mine"))
-    folder = Path(run("snapshot", "list").stderr.partition(" in ")[2].strip())
-    (file,) = folder.iterdir()
-    assert (folder.stat().st_mode & 0o77, file.stat().st_mode & 0o77) == (0, 0)
+    (file,) = folder_of_snapshots(run).glob("[!.]*")
+    assert (file.parent.stat().st_mode & 0o77, file.stat().st_mode & 0o77) == (0, 0)
 
 
 def test_names_are_checked(run: Run) -> None:
@@ -276,6 +282,52 @@ def test_snapshot_without_tables_is_migrated_or_refused(
     assert len(done(run("export", "stores")).splitlines()) == (5 if environment else 0)
 
 
+# --- Commands that are killed, or under way -----------------------------------------------
+
+KILLED_HALF_WAY = """
+import os, signal, sys
+
+from orders_api.cli.commands import app
+from orders_api.storage import postgresql_snapshots, sqlite_snapshots
+
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+sqlite_snapshots.copy_database = postgresql_snapshots.ZipFile = kill
+app(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("arguments", [["save", "a"], ["reset"]])
+def test_what_a_killed_command_left_is_removed_by_the_next_one(
+    run: Run, environment: dict[str, str], arguments: list[str]
+) -> None:
+    if environment and arguments == ["reset"]:
+        pytest.skip("It makes no file.")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_HALF_WAY, "snapshot", *arguments],
+        env={**os.environ, **environment},
+    )
+    assert killed.returncode == -signal.SIGKILL
+    folder = folder_of_snapshots(run)
+    assert len([*folder.glob(".new-*/*")]) == 1
+    done(run("snapshot", "save", "a"))
+    assert {file.stem for file in folder.iterdir()} == {".lock", "a"}
+
+
+def test_command_waits_for_another_one_that_is_under_way(
+    run: Run, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with snapshots.working_folder(snapshots.read_settings()) as folder:
+        monkeypatch.setattr(snapshots, "SECONDS", 0)
+        sentence = refused(run("snapshot", "save", "a"))
+        assert sentence.startswith("Another snapshot command is under way: ")
+        assert folder.is_dir()
+    done(run("snapshot", "save", "a"))
+
+
 # --- What cannot be -----------------------------------------------------------------------
 
 
@@ -284,8 +336,7 @@ def test_file_that_is_no_snapshot_changes_nothing(
 ) -> None:
     done(run("snapshot", "save", "good"))
     done(run("demo"))
-    folder = Path(run("snapshot", "list").stderr.partition(" in ")[2].strip())
-    (file,) = folder.iterdir()
+    (file,) = folder_of_snapshots(run).glob("[!.]*")
     file.with_stem("bad").write_bytes(b"nonsense" * 1000)
     assert "could not be restored: " in refused(run("snapshot", "restore", "bad"))
     assert len(done(run("export", "products")).splitlines()) == 100
@@ -294,8 +345,7 @@ def test_file_that_is_no_snapshot_changes_nothing(
 def test_damaged_snapshot_changes_nothing(run: Run, environment: dict[str, str]) -> None:
     done(run("demo"))
     done(run("snapshot", "save", "good"))
-    folder = Path(run("snapshot", "list").stderr.partition(" in ")[2].strip())
-    (file,) = folder.iterdir()
+    (file,) = folder_of_snapshots(run).glob("[!.]*")
     good, bad = file.read_bytes(), file.with_stem("bad")
     kinds = [b"", good[:-100], good[: len(good) // 2]]
     if environment:

@@ -2,9 +2,10 @@
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from orders_api.settings import Settings
+
+SECONDS = 60  # to wait for another command
 
 snapshots = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -49,20 +52,21 @@ def save(name: Name, yes: Yes = None) -> None:
         fail(f"There is no database {sqlite_file(settings)} to save.")
     if file.is_file():
         fail(f"There is a snapshot {name} already: choose another name, or remove {file}.")
-    with failure_said(f"The snapshot {name} could not be saved"):
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".", dir=file.parent) as folder:
-            new = Path(folder, file.name)
-            if settings.is_sqlite:
-                from orders_api.storage.sqlite_snapshots import save_database
+    with (
+        failure_said(f"The snapshot {name} could not be saved"),
+        working_folder(settings) as folder,
+    ):
+        new = folder / file.name
+        if settings.is_sqlite:
+            from orders_api.storage.sqlite_snapshots import save_database
 
-                save_database(sqlite_file(settings), new)
-            else:
-                from orders_api.storage.postgresql_snapshots import save_rows
+            save_database(sqlite_file(settings), new)
+        else:
+            from orders_api.storage.postgresql_snapshots import save_rows
 
-                with transaction(yes, "REPEATABLE READ") as connection:
-                    save_rows(connection, new)
-            os.replace(new, file)
+            with transaction(yes, "REPEATABLE READ") as connection:
+                save_rows(connection, new)
+        os.replace(new, file)
     typer.echo(f"Saved {name}.")
 
 
@@ -189,12 +193,36 @@ def ending_of(settings: "Settings") -> str:
     return ".db" if settings.is_sqlite else ".zip"
 
 
+@contextmanager
+def working_folder(settings: "Settings") -> Iterator[Path]:
+    """Make a folder for what is not complete, and remove those of commands that were killed.
+
+    Commands take turns, so that none removes what another one still needs.
+    """
+    import sqlite3
+
+    folder = folder_of(settings)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # SQLite's locks are let go with their process, whatever the system.
+    with closing(sqlite3.connect(folder / ".lock.db", timeout=SECONDS)) as lock:
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY":
+                raise
+            fail("Another snapshot command is under way: try again when it has ended.")
+        for left in folder.glob(".new-*"):
+            shutil.rmtree(left)
+        with TemporaryDirectory(prefix=".new-", dir=folder) as name:
+            yield Path(name)
+
+
 # --- How they are put back ----------------------------------------------------------------
 
 
 @contextmanager
 def temporary_database(settings: "Settings") -> Iterator[tuple[Path, "Settings"]]:
-    """Make a file beside a SQLite database, which becomes what that is at the end."""
+    """Make a file of which a SQLite database becomes a copy at the end."""
     from orders_api.settings import Settings
     from orders_api.storage.sqlite_snapshots import copy_database
 
@@ -202,8 +230,8 @@ def temporary_database(settings: "Settings") -> Iterator[tuple[Path, "Settings"]
     check_writable(settings)
     if not os.access(file.parent, os.W_OK):
         fail_to_write(settings)
-    with TemporaryDirectory(prefix=f".{file.name}-", dir=file.parent) as name:
-        copy = Path(name, "new.db")
+    with working_folder(settings) as folder:
+        copy = folder / "new.db"
         yield copy, Settings(database_url=f"sqlite:///{copy}")
         copy_database(copy, file)
 
