@@ -21,9 +21,9 @@ from alembic.config import Config
 from sqlalchemy import make_url
 from typer.testing import CliRunner, Result
 
-from orders_api.cli import snapshots
+from orders_api.cli import snapshot_files, snapshots
 from orders_api.cli.commands import app
-from orders_api.settings import parse_database_url
+from orders_api.settings import Settings, parse_database_url
 from orders_api.storage.migrations import MIGRATIONS, head_revision
 from tests.live import http, local_server
 from tests.samples import STORE, without_times
@@ -216,6 +216,35 @@ def test_names_are_checked(run: Run) -> None:
         assert "cannot be the name of a snapshot" in refused(run("snapshot", "restore", name))
 
 
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql:///orders", "local-5432-orders"),
+        ("postgresql://localhost/orders", "localhost-5432-orders"),
+        ("postgresql://u:p@192.0.2.1:6432/orders", "192.0.2.1-6432-orders"),
+        ("postgresql:///orders?host=/tmp/a", "%2Ftmp%2Fa-5432-orders"),
+        ("postgresql:///orders?host=/tmp/a&port=6432", "%2Ftmp%2Fa-6432-orders"),
+        ("postgresql://u:p@a,b:6432/orders", "a%2Cb-%2C6432-orders"),
+    ],
+)
+def test_each_server_has_a_folder_of_its_own(
+    url: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE"):
+        monkeypatch.delenv(variable, raising=False)
+    settings = Settings(database_url=url)
+    assert snapshot_files.folder_of(settings).name == name
+
+
+def test_folder_is_that_of_the_server_that_variables_of_libpq_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PGHOST", "192.0.2.1")
+    monkeypatch.setenv("PGPORT", "6432")
+    settings = Settings(database_url="postgresql:///orders")
+    assert snapshot_files.folder_of(settings).name == "192.0.2.1-6432-orders"
+
+
 # --- Other revisions ----------------------------------------------------------------------
 
 
@@ -320,8 +349,8 @@ def test_command_waits_for_another_one_that_is_under_way(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with snapshots.working_folder(snapshots.read_settings()) as folder:
-        monkeypatch.setattr(snapshots, "SECONDS", 0)
+    with snapshot_files.working_folder(snapshots.read_settings()) as folder:
+        monkeypatch.setattr(snapshot_files, "SECONDS", 0)
         sentence = refused(run("snapshot", "save", "a"))
         assert sentence.startswith("Another snapshot command is under way: ")
         assert folder.is_dir()

@@ -1,14 +1,10 @@
 """The commands `orders-api snapshot`: keep what a database has, and put it back."""
 
 import os
-import re
-import shutil
-import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,13 +18,18 @@ from orders_api.cli.common import (
     open_session,
     reason_of,
 )
+from orders_api.cli.snapshot_files import (
+    file_of,
+    files_of,
+    folder_of,
+    sqlite_file,
+    working_folder,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from orders_api.settings import Settings
-
-SECONDS = 60  # to wait for another command
 
 snapshots = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -149,9 +150,6 @@ def fill(connection: "Connection", demo: bool) -> None:
         pass
 
 
-# --- Where snapshots are ------------------------------------------------------------------
-
-
 def read_settings() -> "Settings":
     from orders_api.settings import IN_MEMORY, Settings
 
@@ -159,62 +157,6 @@ def read_settings() -> "Settings":
     if settings.url.database in IN_MEMORY:
         fail("DATABASE_URL names no database of which there could be snapshots.")
     return settings
-
-
-def sqlite_file(settings: "Settings") -> Path:
-    return Path(settings.url.database or "")
-
-
-def folder_of(settings: "Settings") -> Path:
-    """Return where the snapshots of a database are: beside a file, or among the user's data."""
-    url = settings.url
-    if settings.is_sqlite:
-        return Path(f"{url.database}.snapshots")
-    data = Path(typer.get_app_dir("orders-api"))
-    if sys.platform.startswith("linux"):  # where that is a place for settings
-        share = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-        data = Path(share, "orders-api")
-    place = f"{url.host or 'local'}-{url.port or 5432}-{url.database}"
-    return data / "snapshots" / re.sub(r"[^\w.-]", "_", place)
-
-
-def file_of(settings: "Settings", name: str) -> Path:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-        fail(f"`{name}` cannot be the name of a snapshot: write letters, digits, `.`, `_` and `-`.")
-    return folder_of(settings) / f"{name}{ending_of(settings)}"
-
-
-def files_of(settings: "Settings") -> list[Path]:
-    found = folder_of(settings).glob(f"[!.]*{ending_of(settings)}")
-    return [file for file in found if file.is_file()]  # and no link to nowhere
-
-
-def ending_of(settings: "Settings") -> str:
-    return ".db" if settings.is_sqlite else ".zip"
-
-
-@contextmanager
-def working_folder(settings: "Settings") -> Iterator[Path]:
-    """Make a folder for what is not complete, and remove those of commands that were killed.
-
-    Commands take turns, so that none removes what another one still needs.
-    """
-    import sqlite3
-
-    folder = folder_of(settings)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # SQLite's locks are let go with their process, whatever the system.
-    with closing(sqlite3.connect(folder / ".lock.db", timeout=SECONDS)) as lock:
-        try:
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorname != "SQLITE_BUSY":
-                raise
-            fail("Another snapshot command is under way: try again when it has ended.")
-        for left in folder.glob(".new-*"):
-            shutil.rmtree(left)
-        with TemporaryDirectory(prefix=".new-", dir=folder) as name:
-            yield Path(name)
 
 
 # --- How they are put back ----------------------------------------------------------------
