@@ -86,7 +86,11 @@ REFUSED = {
     "zithers name:text --unique nam": "--unique: there is no member `nam`; did you mean `name`?",
     "zithers name:text --filter x": "--filter: there is no member `x`.",
     "zithers name:text --sort name,": "`` cannot be the name of a member",
-    "zithers name:longtext --filter name": "--filter: name is longtext, by which no list is",
+    **{
+        f"zithers name:{kind} --filter name": f"--filter: name is {kind}, by which no list is"
+        ' filtered: have it searched, as "Search in a text" in CONTRIBUTING.md shows.'
+        for kind in ("longtext", "email", "url")
+    },
     **{
         f"zithers {name}:text --filter {name}": f"--filter: all lists take `{name}` for something"
         for name in ("sort", "sortOrder", "conditions", "searches", "col", "since", "int")

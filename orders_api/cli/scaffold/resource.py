@@ -214,7 +214,8 @@ def _check_indexes(resource: Resource) -> None:
     for member in resource.named(resource.filters):
         if not member.filters:
             raise ScaffoldError(
-                f"--filter: {member.alias} is {member.kind}, by which no list is filtered."
+                f"--filter: {member.alias} is {member.kind}, by which no list is filtered: have"
+                ' it searched, as "Search in a text" in CONTRIBUTING.md shows.'
             )
     for name in resource.parameters:
         is_taken = to_snake(name) in IN_PAGES or (name == "sort" and not resource.sorts)
