@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from orders_api.cli.commands import app
 from orders_api.cli.scaffold import checkout
 from orders_api.cli.scaffold.checkout import Copy, write_all
+from orders_api.cli.scaffold.documents import add_to_changelog, without_line
 from orders_api.cli.scaffold.members import ScaffoldError
 from orders_api.cli.scaffold.resource import Resource, existing_paths, parse_resource, singular_of
 from orders_api.cli.scaffold.sources import models_section, routes
@@ -171,6 +172,31 @@ def test_nothing_special_needs_no_tests() -> None:
     zithers = parsed("zithers", "orderId:orders", "productId:products", "rating:int:1..5")
     assert "def test_product_in_use_is_not_deleted" in special_tests(zithers)
     assert "def test_order_in_use" not in special_tests(zithers)  # it cannot be deleted anyway
+
+
+CHANGELOGS = {
+    "## [Unreleased]\n\nSoon.\n\n### Added\n\n- A.\n": (
+        "## [Unreleased]\n\nSoon.\n\n### Added\n\n- Big lutes, at `/big-lutes`.\n- A.\n"
+    ),
+    "## Unreleased\n\n### Fixed\n\n- A.\n": (
+        "## Unreleased\n\n### Added\n\n- Big lutes, at `/big-lutes`.\n\n### Fixed\n\n- A.\n"
+    ),
+    "## [Unreleased]\n\n## [1.0.0]\n\n### Added\n\n- A.\n": (
+        "## [Unreleased]\n\n### Added\n\n- Big lutes, at `/big-lutes`.\n\n## [1.0.0]\n\n### Added"
+        "\n\n- A.\n"
+    ),
+    "## 1.0.0\n\n### Added\n\n- Big lutes, at `/big-lutes`.\n": (
+        "## 1.0.0\n\n### Added\n\n- Big lutes, at `/big-lutes`.\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("changelog", CHANGELOGS)
+def test_changelog_says_what_is_not_released_yet(changelog: str) -> None:
+    added = add_to_changelog(changelog, parsed("bigLutes", "name:text"))
+    assert added == CHANGELOGS[changelog]
+    assert without_line(added, "lutes") == added
+    assert without_line(added, "big-lutes") == changelog
 
 
 # --- All or nothing -----------------------------------------------------------------------

@@ -5,8 +5,8 @@ import re
 import shlex
 from pathlib import Path
 
-from orders_api.cli.scaffold.checkout import Changes, Copy, text_of
-from orders_api.cli.scaffold.documents import add_rows, add_to_diagram
+from orders_api.cli.scaffold.checkout import CHANGELOG, Changes, Copy, text_of
+from orders_api.cli.scaffold.documents import add_rows, add_to_changelog, add_to_diagram
 from orders_api.cli.scaffold.members import ScaffoldError
 from orders_api.cli.scaffold.resource import Resource
 from orders_api.cli.scaffold.sources import MODEL_NAMES, models_section, routes
@@ -38,6 +38,8 @@ def add(copy: Copy, resource: Resource, arguments: list[str]) -> Changes:
     _complete(copy, migration, resource, arguments)
     copy.write(README, add_rows(copy.read(README), resource))
     copy.write(DESIGN, add_to_diagram(copy.read(DESIGN), resource))
+    if (changelog := text_of(CHANGELOG)) is not None:
+        copy.write(CHANGELOG, add_to_changelog(changelog, resource))
     return copy.changes()
 
 

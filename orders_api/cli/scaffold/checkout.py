@@ -21,8 +21,9 @@ FILES = (
     *("alembic.ini", "pyproject.toml", "README.md", "docs/design.md"),
     *("tests/__init__.py", "tests/openapi.json"),
 )
+CHANGELOG = "CHANGELOG.md"  # which a project may do without
 # In which one reads what was written; the long one comes last.
-ORDER = ("orders_api", "migrations", "README.md", "docs", "tests")
+ORDER = ("orders_api", "migrations", "README.md", "docs", CHANGELOG, "tests")
 
 Changes = Mapping[str, tuple[str | None, str | None]]
 """What each file is, and what it becomes; None where there is none."""
@@ -102,6 +103,8 @@ def copy_of_checkout() -> Iterator[Copy]:
         for part in FILES:
             (folder / part).parent.mkdir(exist_ok=True)
             shutil.copy2(ROOT / part, folder / part)
+        if (ROOT / CHANGELOG).exists():
+            shutil.copy2(ROOT / CHANGELOG, folder)
         yield Copy(folder)
 
 

@@ -1,9 +1,13 @@
-"""What the documentation has of a new resource: rows of the README, and its part of the diagram."""
+"""What documents have of a new resource: rows of a table, a part of a diagram, a line of news."""
 
 import re
 
 from orders_api.cli.scaffold.members import ScaffoldError
 from orders_api.cli.scaffold.resource import Resource
+
+UNRELEASED = r"## \[?Unreleased\b"
+WITHIN = r"(?:(?!\n## ).)*?"  # to be followed by something before the next version
+ADDED = "### Added\n\n"
 
 
 def readme_rows(resource: Resource) -> list[str]:
@@ -53,3 +57,20 @@ def add_to_diagram(design: str, resource: Resource) -> str:
     table = "".join(f"{line}\n" for line in diagram_table(resource))
     between, end = diagram.end("links"), diagram.end("tables")
     return design[:between] + links + design[between:end] + table + design[end:]
+
+
+def add_to_changelog(changelog: str, resource: Resource) -> str:
+    """Add a line to what is not released yet, if the changelog has a heading for that."""
+    heading = re.search(rf"(?m)^{UNRELEASED}.*\n", changelog)
+    if heading is None:
+        return changelog
+    added = re.compile(rf"(?s){WITHIN}\n{ADDED}").match(changelog, heading.end() - 1)
+    end = added.end() if added else heading.end()
+    line = f"- {resource.title}, at `/{resource.path}`.\n"
+    return changelog[:end] + ("" if added else f"\n{ADDED}") + line + changelog[end:]
+
+
+def without_line(changelog: str, path: str) -> str:
+    """Take out the line of a resource, and its heading if nothing else is below that."""
+    line = rf"(?ms)(^{UNRELEASED}{WITHIN})^- [^\n]+, at `/{path}`\.\n"
+    return re.sub(rf"\n{ADDED}(?=\n|\Z)", "", re.sub(line, r"\1", changelog))

@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError
 
 from orders_api.cli.common import nearest, reason_of
 from orders_api.cli.scaffold.addition import DESIGN, MADE_BY, MODELS, OPENAPI, README, VERSIONS
-from orders_api.cli.scaffold.checkout import Changes, Copy, text_of
+from orders_api.cli.scaffold.checkout import CHANGELOG, Changes, Copy, text_of
+from orders_api.cli.scaffold.documents import without_line
 from orders_api.cli.scaffold.members import ScaffoldError, parse_name
 from orders_api.settings import Settings, without_event_loop
 
@@ -27,7 +28,7 @@ def remove_resource(copy: Copy, name: str) -> Changes:
     migration, arguments = _made(copy, table, name)
     _check_that_it_is_last(copy, migration, name)
     removed = [f"orders_api/routes/{table}.py", f"tests/test_{table}.py"]
-    changed = [MODELS, README, DESIGN]
+    changed = [MODELS, README, DESIGN, CHANGELOG]
     before = {file: text for file in (*changed, *removed) if (text := text_of(file)) is not None}
     before |= {"migration": copy.read(migration)}
     for file in (*removed, migration):
@@ -39,6 +40,8 @@ def remove_resource(copy: Copy, name: str) -> Changes:
     design = re.sub(rf"(?m)^    \w+ \S+--o\{{ {table} : have\n", "", before[DESIGN])
     design = re.sub(rf"(?ms)^    {table} \{{\n.*?^    \}}\n", "", design)
     copy.write(DESIGN, design)
+    if CHANGELOG in before:
+        copy.write(CHANGELOG, without_line(before[CHANGELOG], path))
     copy.watch(OPENAPI)
     try:
         copy.run("orders_api.cli.scaffold.generated")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from orders_api.cli.common import plural
 from orders_api.cli.scaffold.addition import DESIGN, MODELS, OPENAPI, README, VERSIONS
-from orders_api.cli.scaffold.checkout import Changes
+from orders_api.cli.scaffold.checkout import CHANGELOG, Changes
 from orders_api.cli.scaffold.members import MAX_INDEXED_TEXT
 from orders_api.cli.scaffold.resource import Resource
 
@@ -42,6 +42,8 @@ def _what(resource: Resource, name: str, text: str) -> str:
             return "2 rows in the table of endpoints"
         case _ if name == DESIGN:
             return "the table in the diagram"
+        case _ if name == CHANGELOG:
+            return "a line for what is new"
         case _ if name == OPENAPI:
             return "the OpenAPI document"
         case _ if name.startswith(VERSIONS):
