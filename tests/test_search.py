@@ -1,5 +1,6 @@
 """`q` finds what contains it in any case, as `lower` says, whatever the index of trigrams knows."""
 
+import asyncio
 import re
 import sqlite3
 import sys
@@ -7,17 +8,24 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
+from typing import Annotated, Literal
 from urllib.parse import quote
 from uuid import UUID
 
+import httpx2
+import psycopg
 import pytest
+from fastapi import Query
 from fastapi.testclient import TestClient
 from sqlalchemy import func, literal, select
-from sqlmodel import insert
+from sqlmodel import col, insert
 
-from orders_api.models import Product
+from orders_api.app import create_app
+from orders_api.models import Product, Store, StoreOut
+from orders_api.settings import Settings
 from orders_api.storage.search import MAX_CANDIDATES, trigrams_of
-from tests.conftest import database_of, delete_all_rows
+from orders_api.web import Page, Read, search
+from tests.conftest import database_of, delete_all_rows, local_client
 from tests.samples import Json, new_product, new_store
 from tests.test_indexes import MAX_STEPS, Work
 from tests.test_paging import pages
@@ -211,3 +219,49 @@ def test_what_has_no_trigrams_is_looked_for_in_every_row(
 def test_store_is_found_in_the_index(many: TestClient, sqlite: Work) -> None:
     assert many.get("/stores?q=corner").json()
     assert "SCAN stores_trgm VIRTUAL TABLE" in plan(sqlite)
+
+
+# --- How many there may be at once --------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/stores?q=a", "/towns?q=a", "/towns?q=a&sort=name"])
+def test_searches_leave_half_of_the_connections_to_others(database_url: str, path: str) -> None:
+    if database_url.startswith("sqlite"):
+        pytest.skip("What takes long has a pool of its own there.")
+
+    class TownPage(Page):
+        q: Annotated[str | None, search(col(Store.city))] = None
+        sort: Literal["name"] | None = None
+
+    app = create_app(
+        Settings(database_url=database_url, database_pool_size=4, database_timeout=600)
+    )
+
+    @app.get("/towns")
+    async def find_towns(read: Read, page: Annotated[TownPage, Query()]) -> list[StoreOut]:
+        return await read.page(StoreOut, page)
+
+    async def ask() -> None:
+        transport = httpx2.ASGITransport(app, client=("127.0.0.1", 50000))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            with psycopg.connect(database_url) as postgresql:
+                postgresql.execute("LOCK TABLE stores IN ACCESS EXCLUSIVE MODE")
+                searches = [asyncio.create_task(http.get(path)) for _ in range(8)]
+                for _ in range(10_000):
+                    if waiting(postgresql) == 2:
+                        break
+                    await asyncio.sleep(0.001)
+                assert (await http.get("/todos")).status_code == 200
+                assert waiting(postgresql) == 2
+            for answer in await asyncio.gather(*searches):
+                assert answer.json() == []
+
+    with local_client(app) as client:
+        assert client.portal is not None
+        client.portal.call(ask)
+
+
+def waiting(postgresql: psycopg.Connection) -> int:
+    query = "SELECT count(*) FROM pg_locks WHERE relation = 'stores'::regclass AND NOT granted"
+    ((count,),) = postgresql.execute(query).fetchall()
+    return int(count)

@@ -4,6 +4,7 @@ import asyncio
 import math
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -84,12 +85,15 @@ class Database:
             # SQLite has one writer at a time: they queue here rather than poll a lock.
             self.to_write = self._pool(self.writer, 1 if self.is_sqlite else size)
         self.to_search = self.to_read
+        # A search may read every row: half of the connections are left to others.
+        self.searches: AbstractAsyncContextManager[Any] = asyncio.Semaphore(size // 2 or 1)
         self.transactions = Transactions(self.to_write)
         if self.is_sqlite:
             event.listen(self.writer.sync_engine, "begin", begin_immediate)
         if self.is_sqlite and self.shortcuts and not self._anchor:
             # A few at once, so that others find connections and the processor.
             self.to_search = self._pool(self.reader, MOST_SEARCHES)
+            self.searches = nullcontext()
             self.transactions = GroupedTransactions(self.to_write, self.timeout)
 
     def _pool(self, engine: AsyncEngine, size: int) -> ConnectionPool:

@@ -1,6 +1,6 @@
 """The two kinds of session that an endpoint may ask for: to read, and to write."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
 from typing import Annotated, Any, Self, TypeVar, TypeVarTuple, overload
@@ -19,7 +19,7 @@ from orders_api.storage.engines import Database
 from orders_api.storage.keyset import Keyset
 from orders_api.storage.projection import by_key, projection_of
 from orders_api.storage.schemas import loader_options, out_class_of, table_of
-from orders_api.storage.search import candidates
+from orders_api.storage.search import Texts, candidates
 from orders_api.storage.statements import Statement, Values
 from orders_api.storage.unit_of_work import AfterBegin, UnitOfWork
 from orders_api.web.etags import check_if_match, etag
@@ -99,10 +99,23 @@ class Reader:
 
         `conditions` are those beside the page's own. All that they leave are counted if asked for.
         """
+        searches = [*page.searches()]
+        if not searches or self._snapshot or _transaction_of(self.request):
+            return await self._page(schema, page, conditions, searches)
+        async with self.database.searches:
+            return await self._page(schema, page, conditions, searches)
+
+    async def _page(
+        self,
+        schema: type[Schema],
+        page: Page,
+        conditions: tuple[ColumnElement[bool], ...],
+        searches: Iterable[tuple[Texts, str]],
+    ) -> list[Schema]:
         keyset = Keyset.of(table_of(schema), page.sort_order)
         after = () if page.after is None else (beyond(keyset, page.after),)
         conditions = (*conditions, *page.conditions())
-        for texts, value in page.searches():
+        for texts, value in searches:
             search = partial(candidates, self.database, texts=texts, value=value)
             conditions += (*await self._run(search),)
         if "prefer" in self.request.headers and preferred(self.request, [COUNT]):
