@@ -63,7 +63,10 @@ def since(column: Any) -> Since:
 UpdatedSince = Annotated[
     UtcDatetime | None,
     Query(
-        description="Changed at this time or later (ISO 8601 with offset), in the order of change."
+        description=(
+            "Changed at this time or later (ISO 8601 with offset), in the order of change unless"
+            " sorted."
+        )
     ),
 ]
 
