@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from fastapi import BackgroundTasks, FastAPI, HTTPException
 from sqlalchemy import inspect, literal, text
-from sqlalchemy.exc import IntegrityError, PendingRollbackError
+from sqlalchemy.exc import IntegrityError, MissingGreenlet, PendingRollbackError
 from sqlalchemy.orm import selectinload
 from sqlmodel import col, func, insert, select, update
 
@@ -514,6 +514,47 @@ def test_task_that_goes_on_when_the_request_ends_leaves_the_connection_in_order(
         assert {type(task.exception()) for task in tasks} <= {NoneType, RuntimeError}  # ended
         assert client.portal
         client.portal.call(delete_all_rows, app.state.database)
+
+
+@pytest.mark.parametrize("shortcuts", [True, False])
+def test_flush_that_goes_on_when_the_request_has_failed_is_no_part_of_the_next_one(
+    database_url: str, migrated_file: Path, tmp_path: Path, shortcuts: bool
+) -> None:
+    if database_url == "sqlite://":  # in memory none is kept
+        database_url = f"sqlite:///{copyfile(migrated_file, tmp_path / 'orders.db')}"
+    app = create_app(Settings(database_url=database_url, shortcuts=shortcuts))
+    endpoint = Endpoint(app)
+
+    async def flush(write: Write) -> None:
+        write.add(Todo(task="B"))
+        await write.flush()
+
+    async def other(_: Read, write: Write) -> None:
+        await write.create(Todo(task="C"))
+
+    with endpoint.client as client:
+        for steps in range(12):
+
+            async def call(_: Read, write: Write, steps: int = steps) -> None:
+                await write.create(Todo(task="A"))
+                await asyncio.gather(flush(write), fail_after(steps))
+
+            endpoint(call, 409)
+            endpoint(other)
+        assert endpoint.tasks() == ["C"] * 12
+        assert client.portal
+        client.portal.call(delete_all_rows, app.state.database)
+
+
+def test_transaction_ends_at_once_when_a_session_was_called_without_await(
+    endpoint: Endpoint,
+) -> None:
+    async def call(_: Read, write: Write) -> None:
+        await write.create(Todo(task="A"))
+        with pytest.raises(MissingGreenlet):
+            write.sync_session.execute(select(Todo))
+
+    endpoint(call)
 
 
 # --- Later --------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
 """A session in one transaction: all of it happens, or nothing."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, TypeVar
 from weakref import proxy
 
+from greenlet import getcurrent
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import PendingRollbackError
 from sqlalchemy.orm import make_transient_to_detached
@@ -29,6 +31,7 @@ HAS_ENDED = (
     "The transaction has ended: use `async with UnitOfWork(database) as write` for what is done"
     " later, where `database` is `request.app.state.database`"
 )
+PAUSE = 0.001  # seconds between two looks whether a call of another task has returned
 AfterBegin = Callable[[PooledConnection], Awaitable[None]]
 
 
@@ -37,6 +40,7 @@ class _Session(Session):
 
     def get_bind(self, *_: Any, **__: Any) -> Connection:
         unit: UnitOfWork = self.info["unit"]
+        unit.note_call()
         connection: Connection = await_only(unit.connection_for_session())
         return connection
 
@@ -84,6 +88,8 @@ class UnitOfWork(AsyncSession):
         """Whether the session has rolled back, as when an error leaves its `begin`."""
 
         self._has_ended = False
+        self._calls: list[Any] = []
+        """The greenlets in which the session's methods run, of one task or of several."""
 
     @property
     def is_open(self) -> bool:
@@ -136,11 +142,26 @@ class UnitOfWork(AsyncSession):
             await greenlet_spawn(connection.begin)
         return connection
 
+    def note_call(self) -> None:
+        call = getcurrent()
+        if call.parent:  # the first one never ends; to wait in it is an error
+            self._calls = [call, *(other for other in self._calls if not other.dead)]
+
+    async def _wait_for_calls(self) -> None:
+        """Wait for what other tasks do with the session: it would go on in the next transaction."""
+        end = time.monotonic() + self.database.timeout
+        # A greenlet tells nobody that it has ended.
+        while time.monotonic() < end and not all(call.dead for call in self._calls):  # noqa: ASYNC110 - see above
+            await asyncio.sleep(PAUSE)
+
     async def _end(self, commit: bool) -> None:
         connection, self._connection = self._connection, None
         self.is_rolled_back = False
         if connection:
-            await self.database.transactions.end(connection, commit)
+            try:
+                await self._wait_for_calls()
+            finally:
+                await self.database.transactions.end(connection, commit)
 
     async def rollback(self) -> None:
         try:
@@ -161,6 +182,8 @@ class UnitOfWork(AsyncSession):
             if commit and self.in_transaction():
                 await super().commit()
             elif self.in_transaction():
+                self._has_ended = True  # nothing new begins while those that run end
+                await self._wait_for_calls()
                 await super().close()
             is_kept = commit
         finally:
