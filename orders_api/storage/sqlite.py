@@ -76,6 +76,7 @@ class ShortStatements:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._cursor = connection.cursor()
         self._is_limited = False
         self._has_stopped = False
         self._rounds = 0
@@ -100,10 +101,10 @@ class ShortStatements:
 
         SQLite would undo the whole transaction of a statement that writes and is interrupted.
         """
-        return self._connection.execute(text, values).fetchall()
+        return self._cursor.execute(text, values).fetchall()
 
     def execute_many(self, text: str, rows: Sequence[Sequence[Any]]) -> None:
-        self._connection.executemany(text, rows)
+        self._cursor.executemany(text, rows)
 
     def _is_over(self) -> bool:
         # SQLite counts on from the last time that the statement ran: the first round may be short.
