@@ -229,6 +229,8 @@ _starting = threading.Thread(target=Postgres.start)
 def pytest_load_initial_conftests() -> None:
     if WORKER is None:
         _starting.start()
+        if folder := _memory():  # for `tmp_path`: a commit of SQLite waits for no disk
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
 
 
 def wait_for_postgres() -> None:
