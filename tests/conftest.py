@@ -10,9 +10,10 @@ own. Named files are run by one process, as it takes longer to start others.
 
 import gc
 import os
+import sqlite3
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -24,7 +25,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
-from sqlalchemy import CompoundSelect, Engine, literal, select, union_all
+from sqlalchemy import URL, CompoundSelect, Engine, literal, select, union_all
 from sqlmodel import SQLModel
 
 from orders_api.app import create_app
@@ -57,6 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
         [Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)]
     )
     observe_statements(Engine, before=record_statement)
+    pytest.MonkeyPatch().setattr("orders_api.storage.engines.migrate", migrate_or_copy)
     if WORKER is None:
         wait_for_postgres()
         Postgres.migrate()
@@ -65,6 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure() -> None:
+    migrated.close()
     if WORKER is None:
         Postgres.stop()
 
@@ -172,6 +175,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(
             "database_url", list(urls.values()), ids=list(urls), indirect=True, scope="session"
         )
+
+
+migrated = sqlite3.connect(":memory:", check_same_thread=False)
+"""A copy of the first database in memory that was migrated."""
+
+
+def migrate_or_copy(url: URL, *, only_if_empty: bool = False) -> None:
+    """Migrate as the application does; of databases in memory the first one only."""
+    if url.query.get("mode") != "memory":
+        migrate(url, only_if_empty=only_if_empty)
+        return
+    with closing(sqlite3.connect(f"{url.database}?mode=memory&cache=shared", uri=True)) as database:
+        if migrated.execute("SELECT * FROM sqlite_master").fetchone():
+            migrated.backup(database)
+        else:
+            migrate(url, only_if_empty=only_if_empty)
+            database.backup(migrated)
 
 
 @pytest.fixture(scope="session")
