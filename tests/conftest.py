@@ -21,6 +21,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import typer.main
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pwdlib import PasswordHash
@@ -58,7 +59,10 @@ def pytest_configure(config: pytest.Config) -> None:
         [Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)]
     )
     observe_statements(Engine, before=record_statement)
-    pytest.MonkeyPatch().setattr("orders_api.storage.engines.migrate", migrate_or_copy)
+    patch = pytest.MonkeyPatch()
+    patch.setattr("orders_api.storage.engines.migrate", migrate_or_copy)
+    # A test's runner makes the command anew each time, from the same functions.
+    patch.setattr("typer.testing._get_command", cache(typer.main.get_command))
     if WORKER is None:
         wait_for_postgres()
         Postgres.migrate()
