@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from orders_api.app import create_app
 from orders_api.settings import Settings
-from tests.conftest import local_client
+from tests.conftest import empty, local_client
 from tests.live import http, local_server
 from tests.resources import DOCUMENT
 from tests.samples import STORE, new_store, new_user, problem, sign_in
@@ -19,11 +19,17 @@ FROM_PAGE = {"origin": PAGE, "sec-fetch-site": "same-site"}
 ALLOWED = "access-control-allow-origin"
 
 
-@pytest.fixture
-def served() -> Iterator[TestClient]:
+@pytest.fixture(scope="module")
+def running() -> Iterator[TestClient]:
     settings = Settings(database_url="sqlite://", cors_origins=PAGE, max_body_bytes=500)
     with local_client(create_app(settings)) as client:
         yield client
+
+
+@pytest.fixture
+def served(running: TestClient) -> Iterator[TestClient]:
+    yield running
+    empty(running)
 
 
 def preflight(client: TestClient, path: str, origin: str, method: str = "POST") -> Any:
