@@ -30,7 +30,12 @@ from orders_api.app import create_app
 from orders_api.cli import commands, serving
 from orders_api.models import Model
 from orders_api.settings import Settings
-from orders_api.storage.migrations import MIGRATIONS, head_revision, migrate
+from orders_api.storage.migrations import (
+    MIGRATIONS,
+    head_revision,
+    migrate,
+    migration_scripts,
+)
 from orders_api.web import Filter, Page
 from tests.conftest import ROOT, Postgres, local_client
 from tests.samples import STORE, create, new_coupon, new_order, new_product, problem
@@ -53,6 +58,16 @@ def new_database(kind: str, folder: Path) -> str:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return new_database(request.param, tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated(request: pytest.FixtureRequest, tmp_path: Path, migrated_file: Path) -> str:
+    """The URL of a new database of this revision."""
+    if request.param == "sqlite":
+        return f"sqlite:///{shutil.copy(migrated_file, tmp_path)}"
+    if Postgres.server is None:
+        pytest.skip("There is no embedded PostgreSQL to make a database on.")
+    return Postgres.create_migrated(f"migrations_{uuid4().hex}")
 
 
 @pytest.fixture
@@ -369,15 +384,15 @@ def test_replacing_the_tables_of_parents_keeps_their_children(project: Path, url
         problem(client.delete(f"/stores/{product['storeId']}"), 409, "in-use")
 
 
-def test_rows_that_were_there_have_the_time_of_the_migration(url: str) -> None:
-    with api(url) as client:
+def test_rows_that_were_there_have_the_time_of_the_migration(migrated: str) -> None:
+    with api(migrated) as client:
         new_order(client, (new_product(client), 1))
         new_coupon(client)
         create(client, "/todos", {"task": "Wait"})
-    command.downgrade(configuration(MIGRATIONS, url), "c41d6f0b82e5")
-    assert "updated_at" not in str(schema(url))
+    command.downgrade(configuration(MIGRATIONS, migrated), "c41d6f0b82e5")
+    assert "updated_at" not in str(schema(migrated))
     before = datetime.now(UTC)
-    with api(url) as client:
+    with api(migrated) as client:
         for path in ("/stores", "/products", "/coupons", "/todos"):
             (one,) = client.get(path).json()
             assert one["createdAt"] == one["updatedAt"]
@@ -404,30 +419,30 @@ def test_order_items_get_what_their_orders_are_filtered_by(url: str) -> None:
 
 
 def test_migration_that_leaves_references_to_nothing_is_rolled_back(
-    project: Path, url: str
+    project: Path, migrated: str
 ) -> None:
-    with api(url) as client:
+    with api(migrated) as client:
         new_order(client, (new_product(client), 2))
-    before = schema(url), rows(url)
+    before = schema(migrated), rows(migrated)
     upgrade = """
 with op.batch_alter_table("stores") as batch:
     batch.add_column(sa.Column("motto", sa.String()))
 op.execute("DELETE FROM stores")
 """
     with pytest.raises((CommandError, sa.exc.IntegrityError)) as refused:
-        migrate_to_another(project, url, upgrade)
-    if url.startswith("sqlite"):
+        migrate_to_another(project, migrated, upgrade)
+    if migrated.startswith("sqlite"):
         assert str(refused.value) == (
             "Migration another is rolled back, because it would leave rows that refer to"
             " nothing: from products to stores."
         )
-    assert (schema(url), rows(url)) == before
+    assert (schema(migrated), rows(migrated)) == before
 
 
-def test_failing_migration_leaves_the_database_as_it_was(project: Path, url: str) -> None:
-    with api(url) as client:
+def test_failing_migration_leaves_the_database_as_it_was(project: Path, migrated: str) -> None:
+    with api(migrated) as client:
         new_order(client, (new_product(client), 2))
-    before = schema(url), rows(url)
+    before = schema(migrated), rows(migrated)
     upgrade = (
         WIDEN.format(length=300, nullable=True)
         + """
@@ -438,8 +453,8 @@ raise ZeroDivisionError
 """
     )
     with pytest.raises(ZeroDivisionError):
-        migrate_to_another(project, url, upgrade)
-    assert (schema(url), rows(url)) == before
+        migrate_to_another(project, migrated, upgrade)
+    assert (schema(migrated), rows(migrated)) == before
 
 
 def test_migration_on_postgresql_waits_for_another(tmp_path: Path) -> None:
@@ -520,8 +535,8 @@ ONE_PENDING = "1 migration pending: read it, then run `orders-api migrate`."
 
 
 def migrate_to_an_older_revision(url: str, steps: int) -> None:
-    command.upgrade(configuration(MIGRATIONS, url), "head")
-    command.downgrade(configuration(MIGRATIONS, url), f"-{steps}")
+    revisions = [script.revision for script in migration_scripts().walk_revisions()]
+    command.upgrade(configuration(MIGRATIONS, url), revisions[steps])
 
 
 def orders_api(url: str, *arguments: str, text: str | None = None) -> Result:
@@ -600,18 +615,17 @@ def test_new_sqlite_database_is_migrated_by_whatever_opens_it(
 
 
 def test_database_ahead_of_the_code_names_a_way_out(
-    url: str, caplog: pytest.LogCaptureFixture
+    migrated: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    migrate(Settings(database_url=url).url)
-    execute(url, "UPDATE alembic_version SET version_num = 'later'")
+    execute(migrated, "UPDATE alembic_version SET version_num = 'later'")
     advice = (
         "The database is at revision later, which this code does not have: update the code,"
         f" or run `alembic downgrade {HEAD}` with the code that has it."
     )
-    with local_client(create_app(Settings(database_url=url))) as client:
+    with local_client(create_app(Settings(database_url=migrated))) as client:
         assert advice in caplog.messages
         assert problem(client.get("/ready"), 503, "not-migrated")["detail"] == advice
-    result = orders_api(url, "migrate")
+    result = orders_api(migrated, "migrate")
     assert (result.exit_code, result.stderr) == (
         1,
         f"The database could not be migrated: {advice}\n",
@@ -681,15 +695,15 @@ def test_postgresql_is_not_migrated_by_the_server(
         assert client.post("/stores", json=STORE).status_code == 201
 
 
-def test_server_is_ready_at_the_revision_of_its_code_alone(url: str) -> None:
-    with api(url) as client:
+def test_server_is_ready_at_the_revision_of_its_code_alone(migrated: str) -> None:
+    with api(migrated) as client:
         for sql in (
             "UPDATE alembic_version SET version_num = 'unknown'",
             "DELETE FROM alembic_version",
         ):
-            execute(url, sql)
+            execute(migrated, sql)
             problem(client.get("/ready"), 503, "not-migrated")
-        execute(url, f"INSERT INTO alembic_version VALUES ('{HEAD}')")
+        execute(migrated, f"INSERT INTO alembic_version VALUES ('{HEAD}')")
         assert client.get("/ready").status_code == 200
 
 
