@@ -8,20 +8,24 @@ import shutil
 import sqlite3
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import Connection, insert
 from sqlmodel import SQLModel, create_engine
 from typer.testing import CliRunner, Result
 
 from orders_api.cli.commands import app
+from orders_api.models import Store
 from orders_api.settings import Settings
 from tests.live import COMMAND
 from tests.samples import STORE, Json, without_times
@@ -62,16 +66,21 @@ def exported(url: str, kind: str) -> list[Json]:
     return [json.loads(line) for line in done(url, "export", kind).splitlines()]
 
 
+@contextmanager
+def connect(url: str) -> Iterator[Connection]:
+    engine = create_engine(Settings(database_url=url).url.set(drivername=DRIVERS[url[:6]]))
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
 def rows(url: str) -> list[list[Any]]:
     """Return all coupons, products and stores, in a twentieth of the time of three exports."""
-    engine = create_engine(Settings(database_url=url).url.set(drivername=DRIVERS[url[:6]]))
-    with engine.connect() as connection:
-        found = [
+    with connect(url) as connection:
+        return [
             [tuple(row) for row in connection.execute(SQLModel.metadata.tables[name].select())]
             for name in ("coupons", "products", "stores")
         ]
-    engine.dispose()
-    return found
 
 
 def lines(*objects: object) -> str:
@@ -80,7 +89,8 @@ def lines(*objects: object) -> str:
 
 @pytest.fixture
 def store(url: str) -> Json:
-    done(url, "import", "stores", "-", text=lines(STORE | {"storeId": STORE_ID}))
+    with connect(url) as connection:
+        connection.execute(insert(Store), STORE | {"store_id": UUID(STORE_ID)})
     return STORE | EMPTY_STORE | {"storeId": STORE_ID}
 
 
