@@ -49,11 +49,22 @@ def create_user(folder: Path, environment: dict[str, str]) -> None:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's, but it looks more often whether it should end."""
+    """Uvicorn's, but it looks more often whether it should end, and whether it may."""
 
     async def main_loop(self) -> None:
         while not await self.on_tick(0):  # noqa: ASYNC110  # another thread sets what it looks at
             await asyncio.sleep(0.01)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)  # uvicorn sleeps for 0.1 s
+        await self.lifespan.shutdown()
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from typer.testing import CliRunner, Result
 from orders_api.cli import snapshot_files, snapshots
 from orders_api.cli.commands import app
 from orders_api.settings import Settings, parse_database_url
+from orders_api.storage import postgresql_snapshots
 from orders_api.storage.migrations import MIGRATIONS, head_revision
 from tests.live import http, local_server
 from tests.samples import STORE, without_times
@@ -123,10 +124,11 @@ def test_requests_go_on_while_snapshots_are_saved_and_put_back(
 
 
 def test_transaction_that_needs_another_table_goes_on_while_a_snapshot_is_put_back(
-    run: Run, environment: dict[str, str]
+    run: Run, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not environment:
         pytest.skip("Those who read go on with what was there.")
+    monkeypatch.setattr(postgresql_snapshots, "PATIENCE", 0.05)
     done(run("snapshot", "save", "a"))
     url = environment["DATABASE_URL"]
     with psycopg.connect(url) as connection, psycopg.connect(url, autocommit=True) as other:
