@@ -235,6 +235,15 @@ def test_interrupted_statement_is_cancelled_on_the_server(autocommit: bool) -> N
     connected(check, autocommit=autocommit)
 
 
+async def end(process: int) -> None:
+    """End a connection, and wait until it is gone; the server would look only each 0.1 s."""
+    query = "SELECT FROM pg_stat_activity WHERE pid = %s"
+    async with await psycopg.AsyncConnection.connect(Postgres.url or "", autocommit=True) as other:
+        await other.execute("SELECT pg_terminate_backend(%s::int4)", [process])
+        while await (await other.execute(query, [process])).fetchone():
+            pass
+
+
 async def until_it_sleeps(process: int) -> None:
     """Wait until the server runs `pg_sleep`: what is cancelled before runs on."""
     query = "SELECT wait_event FROM pg_stat_activity WHERE pid = %s"
@@ -270,8 +279,7 @@ def test_connection_that_the_server_ends_is_closed(
         looks = 0
         await connection.fetch(b"SELECT 1", [])
         process = connection.info.backend_pid
-        async with await psycopg.AsyncConnection.connect(Postgres.url or "") as other:
-            await other.execute("SELECT pg_terminate_backend(%s::int4, 5000)", [process])
+        await end(process)
         await asyncio.sleep(seconds)
         assert looks < 5, "the event loop looks at it again and again"
         with pytest.raises(psycopg.OperationalError):
@@ -288,8 +296,7 @@ def test_statement_that_the_server_ends_has_its_error(autocommit: bool) -> None:
         process = connection.info.backend_pid
         statement = asyncio.create_task(connection.fetch(b"SELECT pg_sleep(60)", []))
         await until_it_sleeps(process)
-        async with await psycopg.AsyncConnection.connect(Postgres.url or "") as other:
-            await other.execute("SELECT pg_terminate_backend(%s::int4, 5000)", [process])
+        await end(process)
         with pytest.raises(psycopg.OperationalError):
             await statement
         assert connection.closed
