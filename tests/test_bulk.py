@@ -276,7 +276,7 @@ def test_others_can_write_until_the_last_line_is_read(url: str, tmp_path: Path) 
     def write() -> None:
         with pipe.open("w") as file:
             # More than a pipe holds: the command has read most of it when this has been written.
-            file.write(lines(*(product(f"Atlas {number}") for number in range(3000))))
+            file.write(lines(*(product(f"Atlas {number}") for number in range(1500))))
             file.flush()
             if url.startswith("sqlite"):
                 path = url.removeprefix("sqlite:///")
@@ -289,7 +289,7 @@ def test_others_can_write_until_the_last_line_is_read(url: str, tmp_path: Path) 
 
     with ThreadPoolExecutor(1) as pool:
         writer = pool.submit(write)
-        assert done(url, "import", "products", pipe) == "Imported 3001 products.\n"
+        assert done(url, "import", "products", pipe) == "Imported 1501 products.\n"
         writer.result()
 
 
@@ -314,8 +314,8 @@ def test_what_is_exported_can_be_imported(url: str, tmp_path: Path) -> None:
     empty += "\n    session.execute(table.delete())\n    session.commit()\n\n"
     for form in ("jsonl", "csv"):
         done(url, "shell", text=empty)
+        assert rows(url) == [[], [], []]
         for kind in ("stores", "products", "coupons"):
-            assert exported(url, kind) == []
             done(url, "import", kind, tmp_path / f"{kind}.{form}")
         for (kind, of), copy in copies.items():
             again = done(url, "export", kind, "--format", of)
@@ -413,8 +413,9 @@ def test_same_seed_makes_the_same_data(tmp_path: Path, url: str) -> None:
     again, other = (f"sqlite:///{tmp_path}/{name}.db" for name in ("again", "other"))
     assert done(again, "demo", "--size", "50", "--seed", "7") == MADE
     assert done(other, "demo", "--size", "50", "--seed", "8") == MADE
-    assert everything(url) == everything(again)
-    assert everything(url) != everything(other)
+    made = everything(url)
+    assert made == everything(again)
+    assert made != everything(other)
 
 
 def test_demo_is_believable(url: str) -> None:

@@ -374,7 +374,7 @@ def test_duplicate_names_the_members_of_a_constraint_that_is_known(
 
 
 def test_hanging_database_is_503_in_the_end() -> None:
-    app = create_app(Settings(database_url="sqlite://", database_timeout=0.5))
+    app = create_app(Settings(database_url="sqlite://", database_timeout=0.2))
     with local_client(app) as client:
         assert isinstance(client.app, FastAPI)
         database = database_of(client)

@@ -496,7 +496,9 @@ def test_migration_that_waits_for_a_table_lets_others_use_it(project: Path, tmp_
 
 def test_migration_that_cannot_have_a_table_is_undone(project: Path, tmp_path: Path) -> None:
     env = project / "migrations" / "env.py"
-    impatient = env.read_text().replace("SECONDS = 1\nATTEMPTS = 30", "SECONDS = 0.1\nATTEMPTS = 2")
+    impatient = env.read_text().replace(
+        "SECONDS = 1\nATTEMPTS = 30", "SECONDS = 0.02\nATTEMPTS = 2"
+    )
     env.write_text(impatient)
     url = new_database("postgresql", tmp_path)
     migrate(Settings(database_url=url).url)
