@@ -14,7 +14,7 @@ import pytest
 from fastapi import BackgroundTasks, FastAPI, HTTPException
 from sqlalchemy import inspect, literal, text
 from sqlalchemy.exc import IntegrityError, MissingGreenlet, PendingRollbackError
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import Session, selectinload
 from sqlmodel import col, func, insert, select, update
 
 from orders_api.app import create_app
@@ -544,6 +544,31 @@ def test_flush_that_goes_on_when_the_request_has_failed_is_no_part_of_the_next_o
         assert endpoint.tasks() == ["C"] * 12
         assert client.portal
         client.portal.call(delete_all_rows, app.state.database)
+
+
+def test_call_that_ends_what_was_rolled_back_does_not_wait_for_itself(endpoint: Endpoint) -> None:
+    async def call_after_block(_: Read, write: Write) -> None:
+        with suppress(LookupError):
+            async with write.begin():
+                write.add(Todo(task="A"))
+                await write.flush()
+                raise LookupError
+        assert not (await write.exec(select(Todo))).all()
+        write.add(Todo(task="B"))
+
+    def roll_back(session: Session) -> None:
+        session.add(Todo(task="C"))
+        session.flush()
+        session.rollback()
+        session.add(Todo(task="D"))
+        session.flush()
+
+    async def call_once(_: Read, write: Write) -> None:
+        await write.run_sync(roll_back)
+
+    endpoint(call_after_block)
+    endpoint(call_once)
+    assert endpoint.tasks() == ["B", "D"]
 
 
 def test_transaction_ends_at_once_when_a_session_was_called_without_await(

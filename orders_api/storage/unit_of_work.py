@@ -40,8 +40,7 @@ class _Session(Session):
 
     def get_bind(self, *_: Any, **__: Any) -> Connection:
         unit: UnitOfWork = self.info["unit"]
-        unit.note_call()
-        connection: Connection = await_only(unit.connection_for_session())
+        connection: Connection = await_only(unit.connection_for_session(getcurrent()))
         return connection
 
     def add(self, instance: object, *, _warn: bool = True) -> None:
@@ -88,8 +87,10 @@ class UnitOfWork(AsyncSession):
         """Whether the session has rolled back, as when an error leaves its `begin`."""
 
         self._has_ended = False
-        self._calls: list[Any] = []
-        """The greenlets in which the session's methods run, of one task or of several."""
+        self._calls: dict[Any, bool] = {}
+        """The session's methods that run, by their greenlets, and whether each has the connection.
+
+        They are of one task or of several."""
 
     @property
     def is_open(self) -> bool:
@@ -135,23 +136,32 @@ class UnitOfWork(AsyncSession):
         if self._has_ended:
             raise RuntimeError(HAS_ENDED)
 
-    async def connection_for_session(self) -> Connection:
+    async def connection_for_session(self, call: Any) -> Connection:
+        """Return what a call of the session's, by its greenlet, runs its statements on."""
+        self._calls = {other: runs for other, runs in self._calls.items() if not other.dead}
+        is_noted = bool(call.parent)  # the first one never ends; to wait in it is an error
+        if is_noted:
+            self._calls[call] = False
         connection = (await self.pooled_connection(alone=True)).connection
+        if is_noted:
+            self._calls[call] = True
         if not connection.in_transaction():
             # Or the session would begin one itself, and commit it.
             await greenlet_spawn(connection.begin)
         return connection
 
-    def note_call(self) -> None:
-        call = getcurrent()
-        if call.parent:  # the first one never ends; to wait in it is an error
-            self._calls = [call, *(other for other in self._calls if not other.dead)]
+    async def _wait_for_calls(self, *, all_of_them: bool = False) -> None:
+        """Wait for what other tasks do with the session: it would go on in the next transaction.
 
-    async def _wait_for_calls(self) -> None:
-        """Wait for what other tasks do with the session: it would go on in the next transaction."""
+        A call that waits for a connection may be the one that has to end what was rolled back.
+        """
         end = time.monotonic() + self.database.timeout
+
+        def is_under_way() -> bool:
+            return any(not call.dead for call, runs in self._calls.items() if runs or all_of_them)
+
         # A greenlet tells nobody that it has ended.
-        while time.monotonic() < end and not all(call.dead for call in self._calls):  # noqa: ASYNC110 - see above
+        while time.monotonic() < end and is_under_way():  # noqa: ASYNC110 - see above
             await asyncio.sleep(PAUSE)
 
     async def _end(self, commit: bool) -> None:
@@ -183,7 +193,7 @@ class UnitOfWork(AsyncSession):
                 await super().commit()
             elif self.in_transaction():
                 self._has_ended = True  # nothing new begins while those that run end
-                await self._wait_for_calls()
+                await self._wait_for_calls(all_of_them=True)
                 await super().close()
             is_kept = commit
         finally:
