@@ -18,7 +18,7 @@ from sqlmodel import Field, Relationship, SQLModel, col
 
 from orders_api.field_types import Count, Key, decimal
 from orders_api.models import Out, ProductOut, StoreOut
-from orders_api.storage.projection import projection_of
+from orders_api.storage.projection import by_key, projection_of
 from orders_api.web import Page, Read, Router
 from orders_api.web.schema_checks import check_schemas
 from tests.conftest import Statements, database_of, needs_shortcuts, recorded_statements
@@ -374,6 +374,14 @@ class Tree(FolderOut):
     folders: list["Tree"]
 
 
+class FolderWithFolders(FolderOut):
+    folders: list[FolderOut]
+
+
+class FolderDetail(FolderOut):
+    folders: list[FolderWithFolders]
+
+
 class Folders(SQLModel, registry=registry()):
     """The base of a table that is not in the library."""
 
@@ -417,6 +425,33 @@ def test_table_that_refers_to_itself_is_searched_alone() -> None:
     condition = col(Folder.parent_id).is_(None)
     query = projection_of(FolderOut).select(condition, limit=bindparam("limit"))
     assert "JOIN" not in str(query)
+
+
+def test_lists_in_lists_of_its_own_table_are_read_by_key(books: TestClient) -> None:
+    database = database_of(books)
+    top, middle, bottom = KEYS[1:4]
+    folders = [
+        {"folder_id": UUID(key), "parent_id": parent and UUID(parent)}
+        for key, parent in ((top, None), (middle, top), (bottom, middle))
+    ]
+
+    async def read_top() -> list[Any]:
+        async with database.writer.begin() as connection:
+            await connection.run_sync(Folders.metadata.create_all)
+            await connection.execute(insert(Folder), folders)
+        try:
+            statement = database.statement(by_key(FolderDetail))
+            rows, processors = await database.rows(statement, {"key": UUID(top)})
+            return projection_of(FolderDetail).objects(rows, processors)
+        finally:
+            async with database.writer.begin() as connection:
+                await connection.run_sync(Folders.metadata.drop_all)
+
+    assert books.portal is not None
+    (found,) = books.portal.call(read_top)
+    below = {"folderId": middle, "folders": [{"folderId": bottom}]}
+    shown = found.model_dump(mode="json", by_alias=True)
+    assert shown == {"folderId": top, "folders": [below]}
 
 
 def test_sort_by_what_is_no_column_is_refused_at_the_start() -> None:

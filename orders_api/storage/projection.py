@@ -161,8 +161,9 @@ class Projection:
         tables: dict[FromClause, FromClause] = {}
         for depth, hop in enumerate(own.hops, 1):
             above = target
+            repeated = by_key if above is parents else ()  # an item may be of the same table
             tables = {}
-            for target, on in steps_of(hop.relationship, above, self.key, by_key):
+            for target, on in steps_of(hop.relationship, above, self.key, repeated):
                 source = source.join(target, on)
                 tables[target.element] = target  # type: ignore[attr-defined]  # an alias
             for one in self.lists:
