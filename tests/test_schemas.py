@@ -18,6 +18,7 @@ from sqlmodel import Field, Relationship, SQLModel, col
 
 from orders_api.field_types import Count, Key, decimal
 from orders_api.models import Out, ProductOut, StoreOut
+from orders_api.storage.keyset import Keyset
 from orders_api.storage.projection import by_key, projection_of
 from orders_api.web import Page, Read, Router
 from orders_api.web.schema_checks import check_schemas
@@ -387,7 +388,9 @@ class Folders(SQLModel, registry=registry()):
 
 
 class Folder(FolderOut, Folders, table=True):
-    parent_id: UUID | None = Field(default=None, foreign_key="folder.folder_id")
+    __tablename__ = "parents"  # as the objects are called that have lists
+
+    parent_id: UUID | None = Field(default=None, foreign_key="parents.folder_id")
     folders: Mapped[list["Folder"]] = Relationship(
         sa_relationship_kwargs={"order_by": "Folder.folder_id"}
     )
@@ -427,7 +430,7 @@ def test_table_that_refers_to_itself_is_searched_alone() -> None:
     assert "JOIN" not in str(query)
 
 
-def test_lists_in_lists_of_its_own_table_are_read_by_key(books: TestClient) -> None:
+def test_lists_in_lists_of_its_own_table_are_read_by_key_and_in_pages(books: TestClient) -> None:
     database = database_of(books)
     top, middle, bottom = KEYS[1:4]
     folders = [
@@ -435,23 +438,29 @@ def test_lists_in_lists_of_its_own_table_are_read_by_key(books: TestClient) -> N
         for key, parent in ((top, None), (middle, top), (bottom, middle))
     ]
 
+    page = [col(Folder.parent_id).is_(None)]
+
     async def read_top() -> list[Any]:
         async with database.writer.begin() as connection:
             await connection.run_sync(Folders.metadata.create_all)
             await connection.execute(insert(Folder), folders)
         try:
-            statement = database.statement(by_key(FolderDetail))
-            rows, processors = await database.rows(statement, {"key": UUID(top)})
-            return projection_of(FolderDetail).objects(rows, processors)
+            found = []
+            for statement, values in (
+                (database.statement(by_key(FolderDetail)), {"key": UUID(top)}),
+                database.listing(FolderDetail, Keyset.of(Folder), page),
+            ):
+                rows, processors = await database.rows(statement, {"limit": 2} | values)
+                found += projection_of(FolderDetail).objects(rows, processors)
+            return found
         finally:
             async with database.writer.begin() as connection:
                 await connection.run_sync(Folders.metadata.drop_all)
 
     assert books.portal is not None
-    (found,) = books.portal.call(read_top)
+    shown = [one.model_dump(mode="json", by_alias=True) for one in books.portal.call(read_top)]
     below = {"folderId": middle, "folders": [{"folderId": bottom}]}
-    shown = found.model_dump(mode="json", by_alias=True)
-    assert shown == {"folderId": top, "folders": [below]}
+    assert shown == [{"folderId": top, "folders": [below]}] * 2
 
 
 def test_sort_by_what_is_no_column_is_refused_at_the_start() -> None:

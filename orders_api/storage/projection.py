@@ -57,8 +57,7 @@ class Projection:
             parents.coupon_code AS c3, parents.percent_off AS c4, CAST(NULL AS VARCHAR(3)) AS c5,
             CAST(NULL AS NUMERIC(12, 2)) AS c6, CAST(NULL AS NUMERIC(12, 2)) AS c7,
             CAST(NULL AS NUMERIC(12, 2)) AS c8, CAST(NULL AS VARCHAR(3)) AS c9
-        FROM orders AS parents
-        WHERE parents.order_id = $1::UUID
+        FROM orders AS parents WHERE parents.order_id = $1::UUID
         UNION ALL SELECT 1, parents.order_id,
             CAST(NULL AS UUID) AS anon_1, CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS anon__1,
             CAST(NULL AS UUID) AS anon__2, CAST(NULL AS VARCHAR) AS anon__3,
@@ -110,12 +109,13 @@ class Projection:
         # nested after the limit, which is the same, as each object has just one of it. By key alone
         # each part looks its parents up, which takes SQLite less time than a CTE.
         by_key = [c for c in conditions if limit is None and {*columns_in(c)} == {self.key}]
-        parents: FromClause = own.alias("parents")
+        name = "_parents" if "parents" in own.metadata.tables else "parents"
+        parents: FromClause = own.alias(name)
         found_by = [moved(condition, {own: parents}) for condition in by_key]
         if not by_key or len(by_key) < len(conditions):
             found = select(*own.c).select_from(source).where(*map(move, conditions)).limit(limit)
             found = found.order_by(*in_order(move(own.c[name]) for name in order))
-            parents, found_by = found.cte("parents"), []
+            parents, found_by = found.cte(name), []
         columns, source, _ = read_columns(self.mapper.schema, parents, parents, 0)
         if not self.lists:
             query = select(*labelled(columns, labels)).select_from(source)
@@ -137,8 +137,8 @@ class Projection:
         for one in self.lists:
             for place, term in enumerate(one.order, one.keys.stop):
                 sorted_by.append(replaced(term, bare(term), literal_column(_label(place))))
-        parts = [part.where(*found_by) for part in parts]
-        return union_all(*parts).order_by(literal_column("list"), *sorted_by)
+        rows = union_all(*(part.where(*found_by) for part in parts))
+        return rows.order_by(literal_column("list"), *sorted_by)
 
     def count(self, *conditions: ColumnElement[bool]) -> Select[int]:
         """Count the objects that `select` finds under these conditions."""
@@ -158,12 +158,11 @@ class Projection:
             columns[start - 1 : start - 1 + len(values)] = values  # the list's number is in front
 
         source = target = parents
-        tables: dict[FromClause, FromClause] = {}
         for depth, hop in enumerate(own.hops, 1):
-            above = target
-            repeated = by_key if above is parents else ()  # an item may be of the same table
-            tables = {}
-            for target, on in steps_of(hop.relationship, above, self.key, repeated):
+            tables: dict[FromClause, FromClause] = {}
+            known = by_key if depth == 1 else ()  # an item may be of the same table
+            steps = steps_of(hop.relationship, target, self.key, known)
+            for target, on in steps:
                 source = source.join(target, on)
                 tables[target.element] = target  # type: ignore[attr-defined]  # an alias
             for one in self.lists:
