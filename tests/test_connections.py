@@ -17,8 +17,10 @@ from sqlalchemy import func, make_url
 from sqlmodel import select
 
 from orders_api.app import create_app
+from orders_api.models import TodoOut
 from orders_api.settings import Settings
 from orders_api.storage.postgresql import PostgresConnection
+from orders_api.web import Read, Router
 from tests.conftest import Postgres, database_of, local_client, needs_shortcuts
 from tests.samples import (
     STORE,
@@ -380,6 +382,20 @@ def test_changed_schema_costs_no_request(alterable: str) -> None:
                 everything.send()
             execute(alterable, *change)
         everything.send()
+
+
+@needs_shortcuts  # or SQLAlchemy passes on what is no error of the driver's
+def test_value_that_no_driver_takes_is_refused_by_an_idle_connection_too(alterable: str) -> None:
+    app = create_app(Settings(database_url=alterable))
+    router = Router(prefix="/tasks")
+
+    @router.get("/{number}")
+    async def get_task(read: Read, number: int) -> TodoOut:
+        return await read.get_or_404(TodoOut, number)
+
+    app.include_router(router)
+    with local_client(app) as client:
+        assert [client.get(f"/tasks/{2**70}").status_code for _ in range(3)] == [422] * 3
 
 
 @pytest.mark.slow  # quick: a changed schema costs no request

@@ -12,7 +12,6 @@ needs a cursor or a context. Who asks for a statement cannot tell one way from t
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -105,7 +104,9 @@ class PooledConnection:
         tell(self.info, self._before, text)
         try:
             rows = self.short.read(text, compiled.bind_values(values))
-        except sqlite3.Error:
+        except TakesLongError:
+            raise
+        except Exception:
             return None  # what is wrong is found out by who holds the connection
         tell(self.info, self._after, text)
         return rows, compiled.processors(compiled.unknown_types)
