@@ -3,6 +3,7 @@
 import gc
 import json
 import sqlite3
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, get_args
 from uuid import uuid4
@@ -15,7 +16,8 @@ from fastapi import Depends, FastAPI, Header
 from fastapi.testclient import TestClient
 from opentelemetry import trace
 from psycopg.pq import TransactionStatus
-from sqlalchemy import event
+from sqlalchemy import Integer, Numeric, TypeDecorator, column, event, select
+from sqlalchemy.dialects import sqlite
 from starlette.types import Message
 
 from orders_api.app import create_app
@@ -43,6 +45,29 @@ needs_postgresql = pytest.mark.skipif(Postgres.url is None, reason="needs Postgr
 def test_default_is_made_anew_for_each_row() -> None:
     insertion = Insertion(table=None, members={}, inherited={}, defaults={"key": uuid4})
     assert insertion.row(None)["key"] != insertion.row(None)["key"]
+
+
+class Cents(TypeDecorator[Decimal]):
+    """Amounts that are whole numbers of cents in the database."""
+
+    impl = Integer
+    cache_ok = True
+
+    def process_result_value(self, value: Any, _: Any) -> Any:
+        return Decimal(value) / 100
+
+
+def test_number_that_is_kept_otherwise_in_sqlite_is_read_as_that_alone() -> None:
+    amount = Numeric(12, 2)
+    types = [
+        *(amount.with_variant(Cents(), "sqlite"), amount.with_variant(Numeric(12, 4), "sqlite")),
+        *(amount, Numeric(12, 3)),
+    ]
+    query = select(*(column(f"c{place}", type_) for place, type_ in enumerate(types)))
+    compiled = Statement(query, sqlite.dialect()).compiled
+    processors = compiled.processors(compiled.unknown_types)
+    values = [str(process(1999)) for process in processors if process]
+    assert values == ["19.99", "1999.0000", "1999.00", "1999.000"]
 
 
 def test_out_class_finds_its_table() -> None:

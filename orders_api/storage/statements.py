@@ -116,10 +116,11 @@ def _processor(type_: Any, kind: str, dialect: Dialect, *code: Any) -> Processor
         return _uuid_or_none
     if kind == "result" and isinstance(type_, UTCDateTime):
         return _time_or_none if dialect.name == "sqlite" else _in_utc
-    make = getattr(type_.dialect_impl(dialect), f"{kind}_processor")
+    own = type_.dialect_impl(dialect)  # of another class than the type if that has a variant
+    make = getattr(own, f"{kind}_processor")
     processor: Processor | None = make(dialect, *code)
-    is_decimal = type(type_) is Numeric and type_.asdecimal
+    is_decimal = type(own) is Numeric and own.asdecimal
     if kind == "result" and is_decimal and dialect.name == "sqlite" and processor:
-        places = type_.scale, type_.decimal_return_scale
+        places = own.scale, own.decimal_return_scale
         return _decimals.setdefault(places, lru_cache(maxsize=10_000)(processor))
     return processor
