@@ -185,6 +185,9 @@ CHANGELOGS = {
         "## [Unreleased]\n\n### Added\n\n- Big lutes, at `/big-lutes`.\n\n## [1.0.0]\n\n### Added"
         "\n\n- A.\n"
     ),
+    "## [Unreleased]\n### Added\n- A.\n": (
+        "## [Unreleased]\n### Added\n- Big lutes, at `/big-lutes`.\n- A.\n"
+    ),
     "## 1.0.0\n\n### Added\n\n- Big lutes, at `/big-lutes`.\n": (
         "## 1.0.0\n\n### Added\n\n- Big lutes, at `/big-lutes`.\n"
     ),

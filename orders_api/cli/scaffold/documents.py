@@ -64,7 +64,7 @@ def add_to_changelog(changelog: str, resource: Resource) -> str:
     heading = re.search(rf"(?m)^{UNRELEASED}.*\n", changelog)
     if heading is None:
         return changelog
-    added = re.compile(rf"(?s){WITHIN}\n{ADDED}").match(changelog, heading.end() - 1)
+    added = re.compile(rf"(?s){WITHIN}\n{ADDED}?").match(changelog, heading.end() - 1)
     end = added.end() if added else heading.end()
     line = f"- {resource.title}, at `/{resource.path}`.\n"
     return changelog[:end] + ("" if added else f"\n{ADDED}") + line + changelog[end:]
