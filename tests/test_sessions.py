@@ -15,6 +15,7 @@ from fastapi import BackgroundTasks, FastAPI, HTTPException
 from sqlalchemy import inspect, literal, text
 from sqlalchemy.exc import IntegrityError, MissingGreenlet, PendingRollbackError
 from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.util import await_only
 from sqlmodel import col, func, insert, select, update
 
 from orders_api.app import create_app
@@ -569,6 +570,41 @@ def test_call_that_ends_what_was_rolled_back_does_not_wait_for_itself(endpoint: 
     endpoint(call_after_block)
     endpoint(call_once)
     assert endpoint.tasks() == ["B", "D"]
+
+
+@pytest.mark.parametrize("error", [None, HTTPException(409)])
+def test_request_whose_time_is_over_keeps_nothing_and_leaves_others_theirs(
+    endpoint: Endpoint, error: HTTPException | None
+) -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def call(_: Read, write: Write) -> None:
+        has_begun, is_over = asyncio.Event(), asyncio.Event()
+
+        def hold(session: Session) -> None:
+            session.execute(select(Todo))
+            has_begun.set()
+            await_only(is_over.wait())
+
+        await write.create(Todo(task="A"))
+        tasks.append(asyncio.create_task(write.run_sync(hold)))
+        await has_begun.wait()
+        if error:
+            raise error
+
+    async def create_other(_: Read, write: Write) -> None:
+        await write.create(Todo(task="B"))
+
+    async def end_tasks() -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    endpoint(call, 503)
+    endpoint(create_other)
+    assert endpoint.tasks() == ["B"]
+    assert endpoint.client.portal
+    endpoint.client.portal.call(end_tasks)
 
 
 def test_transaction_ends_at_once_when_a_session_was_called_without_await(

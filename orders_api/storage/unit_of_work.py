@@ -168,10 +168,12 @@ class UnitOfWork(AsyncSession):
         connection, self._connection = self._connection, None
         self.is_rolled_back = False
         if connection:
+            is_kept = False
             try:
                 await self._wait_for_calls()
+                is_kept = commit  # unless the time of the request was over before
             finally:
-                await self.database.transactions.end(connection, commit)
+                await self.database.transactions.end(connection, is_kept)
 
     async def rollback(self) -> None:
         try:
@@ -193,7 +195,10 @@ class UnitOfWork(AsyncSession):
                 await super().commit()
             elif self.in_transaction():
                 self._has_ended = True  # nothing new begins while those that run end
-                await self._wait_for_calls(all_of_them=True)
+                try:
+                    await self._wait_for_calls(all_of_them=True)
+                finally:
+                    self._calls.clear()  # once is enough: others wait for the connection
                 await super().close()
             is_kept = commit
         finally:
