@@ -88,9 +88,7 @@ class UnitOfWork(AsyncSession):
 
         self._has_ended = False
         self._calls: dict[Any, bool] = {}
-        """The session's methods that run, by their greenlets, and whether each has the connection.
-
-        They are of one task or of several."""
+        """The greenlets of the session's methods that run, and whether each has the connection."""
 
     @property
     def is_open(self) -> bool:
