@@ -301,7 +301,8 @@ def deep(client: TestClient, path: str) -> str | None:
 
 
 def test_every_filter_and_every_sort_is_tried() -> None:
-    # `q` looks into texts, which takes an index of another kind: test_search.py, test_trigrams.py.
+    # `q` looks into texts, which takes an index of another kind: test_search_plans.py and
+    # test_trigrams.py.
     general = {*Page.model_fields, "q"}
     pages: list[type[Page]] = [
         stores.StorePage,
