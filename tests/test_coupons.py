@@ -2,6 +2,7 @@ import asyncio
 from collections import Counter
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import httpx2
@@ -189,7 +190,10 @@ def test_subtotal_less_discount_is_always_the_total(
         assert amounts["subtotal"] - amounts["discount"] == amounts["total"]
 
 
-def test_orders_at_once_share_the_redemptions(environment: dict[str, str], tmp_path: Path) -> None:
+def test_orders_at_once_share_the_redemptions(
+    environment: dict[str, str], tmp_path: Path, migrated_file: Path
+) -> None:
+    copyfile(migrated_file, tmp_path / "orders.db")
     with local_server(tmp_path, **environment, DATABASE_TIMEOUT="60") as address:
         check_race(address, 40, 10)
 

@@ -13,6 +13,8 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import copyfile
 from typing import Any, TextIO
 from urllib.parse import quote
 
@@ -128,11 +130,11 @@ class Server:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, migrated_file: Path
 ) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("hostile")
     if request.param == "sqlite":
-        database_url = f"sqlite:///{folder}/orders.db"
+        database_url = f"sqlite:///{copyfile(migrated_file, folder / 'orders.db')}"
         driver = "sqlite"
     elif Postgres.server is None:
         pytest.skip("there is no PostgreSQL that could give a database of its own")
