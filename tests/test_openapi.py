@@ -18,7 +18,7 @@ from orders_api.problems import PROBLEM_TYPES, ProblemOut
 from orders_api.settings import Settings
 from orders_api.web import Router
 from tests.conftest import ROOT
-from tests.resources import OPERATIONS, RESOURCES, Resource, each_resource, resolved
+from tests.resources import DOCUMENT, OPERATIONS, RESOURCES, Resource, each_resource, resolved
 from tests.samples import create, problem
 
 SOME_ID = "01a1fab7-dbdc-74d8-8e14-fd8c30a0df91"
@@ -26,7 +26,7 @@ SOME_ID = "01a1fab7-dbdc-74d8-8e14-fd8c30a0df91"
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return create_app(Settings(database_url="sqlite://")).openapi()
+    return DOCUMENT
 
 
 def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -151,7 +151,7 @@ def test_examples_of_answers_are_what_the_schemas_say(document: dict[str, Any]) 
     assert examples >= 28
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def documented() -> dict[str, Any]:
     """Return the document of an application with endpoints that no resource has."""
 
