@@ -574,7 +574,7 @@ def test_call_that_ends_what_was_rolled_back_does_not_wait_for_itself(endpoint: 
 
 @pytest.mark.parametrize("error", [None, HTTPException(409)])
 def test_request_whose_time_is_over_keeps_nothing_and_leaves_others_theirs(
-    endpoint: Endpoint, error: HTTPException | None
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, error: HTTPException | None
 ) -> None:
     tasks: list[asyncio.Task[None]] = []
 
@@ -600,7 +600,9 @@ def test_request_whose_time_is_over_keeps_nothing_and_leaves_others_theirs(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    endpoint(call, 503)
+    with monkeypatch.context() as patch:
+        patch.setattr(database_of(endpoint.client), "timeout", 0.3)
+        endpoint(call, 503)
     endpoint(create_other)
     assert endpoint.tasks() == ["B"]
     assert endpoint.client.portal
