@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -104,8 +105,11 @@ def test_smuggled_request_is_not_carried_out_by_plain_uvicorn(tmp_path: Path) ->
         plain = Server(address, tmp_path / "server.log")
         for lines in (H2C, ("Connection: Upgrade", "Upgrade: TLS/1.0")):
             head, body = smuggling(*lines)
-            for packets in ((head, body), (head + body,)):
-                (answer,) = plain.exchange(*packets, ends=False)
+            (answer,) = plain.exchange(head + body, ends=False)
+            assert (answer.status, answer.headers["connection"]) == (422, "close")
+            # uvicorn closes without reading on, which may lose its answer to who sends on.
+            with suppress(ConnectionResetError):
+                (answer,) = plain.exchange(head, body, ends=False)
                 assert (answer.status, answer.headers["connection"]) == (422, "close")
         assert plain.tasks() == []
 
