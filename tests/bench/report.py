@@ -158,7 +158,7 @@ def draw(result: Json, baseline: Json | None, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_title(f"{database}, one process, in percent of the limit", loc="left", color=INK)
         if len(servers) > 1:
-            axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
+            axes.legend(loc="lower right", frameon=False)
     machine, settings = result["machine"], result["settings"]
     figure.supxlabel(
         f"Python {machine['python']}, PostgreSQL {machine['postgresql']}, SQLite"
