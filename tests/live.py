@@ -62,8 +62,8 @@ class Server(uvicorn.Server):
             listener.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110
-            await asyncio.sleep(0.002)  # uvicorn sleeps for 0.1 s
+        while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110 - as uvicorn does
+            await asyncio.sleep(0.002)  # and not for 0.1 s
         await self.lifespan.shutdown()
 
 

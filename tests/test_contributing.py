@@ -234,7 +234,7 @@ SCAFFOLDS = (
 
 @pytest.mark.slow
 def test_scaffolded_resources_pass_all_tests(copy: Copy) -> None:
-    """It is what runs all tests without shortcuts, too: CI does so nowhere else."""
+    """It is what runs tests without shortcuts, too: CI does so nowhere else."""
     for arguments in SCAFFOLDS:
         copy.run(f"orders-api scaffold {arguments}")
     copy.run("ruff check && ruff format --check && mypy")

@@ -20,7 +20,7 @@ from orders_api.app import create_app
 from orders_api.models import IdempotencyKey, Todo, TodoOut
 from orders_api.settings import Settings
 from orders_api.web import Router, Write, Writer
-from tests.conftest import Postgres, database_of, delete_all_rows, local_client
+from tests.conftest import Postgres, database_of, empty, local_client
 from tests.samples import STORE, Json, new_coupon, new_product, new_user, problem, sign_in
 
 BODIES: dict[str, Json] = {
@@ -202,8 +202,7 @@ def endpoint(database_url: str, call: Callable[[Writer], Awaitable[None]]) -> It
     app.include_router(router)
     with local_client(app) as client:
         yield client
-        assert client.portal is not None
-        client.portal.call(delete_all_rows, database_of(client))
+        empty(client)
 
 
 def test_endpoint_is_not_called_again_for_an_answer_that_is_kept(database_url: str) -> None:

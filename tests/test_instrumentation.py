@@ -20,7 +20,7 @@ from sqlalchemy import Engine, event
 from orders_api.app import create_app
 from orders_api.settings import Settings
 from orders_api.storage.engines import Database
-from tests.conftest import ROOT, Statements, database_of, delete_all_rows, local_client
+from tests.conftest import ROOT, Statements, database_of, empty, local_client
 from tests.samples import STORE, create, new_coupon, new_product, problem
 from tests.sessions import blocks
 
@@ -155,8 +155,7 @@ def test_opentelemetry_has_a_span_for_each_statement(
             client.post("/stores", json=STORE)
             client.get("/stores")
             finished: dict[str, Any] = {s.name.split()[0]: s for s in spans.get_finished_spans()}
-            assert client.portal is not None
-            client.portal.call(delete_all_rows, database_of(client))
+            empty(client)
     finally:
         instrumentor.uninstrument()
         FastAPIInstrumentor.uninstrument_app(app)

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.conftest import database_of, delete_all_rows
+from tests.conftest import empty
 from tests.samples import STORE, Json, problem
 
 UNKNOWN = "01a1fab7-dbdc-74d8-8e14-fd8c30a0df91"
@@ -140,8 +140,7 @@ class Model(RuleBasedStateMachine):
         self.rows: dict[str, dict[str, Json]] = {kind: {} for kind in FILTERS}
 
     def teardown(self) -> None:
-        assert self.client.portal is not None
-        self.client.portal.call(delete_all_rows, database_of(self.client))
+        empty(self.client)
 
     # What the API must show
 

@@ -31,7 +31,7 @@ from orders_api.models import (
 )
 from orders_api.settings import Settings
 from orders_api.web import Read, Router, UnitOfWork, Write
-from tests.conftest import database_of, delete_all_rows, local_client
+from tests.conftest import database_of, empty, local_client
 from tests.samples import STORE, create, new_product, new_store
 
 Call = Callable[[Read, Write], Awaitable[Any]]
@@ -81,8 +81,7 @@ def endpoint(running_endpoint: Endpoint) -> Iterator[Endpoint]:
     running_endpoint.later = None
     yield running_endpoint
     client = running_endpoint.client
-    assert client.portal is not None
-    client.portal.call(delete_all_rows, database_of(client))
+    empty(client)
 
 
 # --- Read ---------------------------------------------------------------------------------
@@ -161,12 +160,16 @@ def test_read_waits_for_the_transaction_that_another_task_begins(endpoint: Endpo
     assert endpoint.tasks() == ["A"]
 
 
-def test_snapshot_shows_one_state_whatever_others_write(
-    database_url: str, migrated_file: Path, tmp_path: Path
-) -> None:
-    if database_url == "sqlite://":  # in memory there is one connection, so nobody else writes
-        database_url = f"sqlite:///{copyfile(migrated_file, tmp_path / 'orders.db')}"
-    app = create_app(Settings(database_url=database_url))
+@pytest.fixture
+def kept_url(database_url: str, migrated_file: Path, tmp_path: Path) -> str:
+    """The URL of a database with several connections, which are kept; in memory there is one."""
+    if database_url == "sqlite://":
+        return f"sqlite:///{copyfile(migrated_file, tmp_path / 'orders.db')}"
+    return database_url
+
+
+def test_snapshot_shows_one_state_whatever_others_write(kept_url: str) -> None:
+    app = create_app(Settings(database_url=kept_url))
     endpoint = Endpoint(app)
 
     async def count(read: Read) -> int:
@@ -183,8 +186,7 @@ def test_snapshot_shows_one_state_whatever_others_write(
     with endpoint.client as client:
         assert endpoint(call) == (0, 0, 1)
         assert endpoint(call) == (1, 1, 2)
-        assert client.portal
-        client.portal.call(delete_all_rows, app.state.database)
+        empty(client)
 
 
 def test_snapshot_is_over_after_an_error(endpoint: Endpoint) -> None:
@@ -489,11 +491,9 @@ def test_task_that_goes_on_when_the_request_has_failed_is_no_part_of_the_next_on
 
 
 def test_task_that_goes_on_when_the_request_ends_leaves_the_connection_in_order(
-    database_url: str, migrated_file: Path, tmp_path: Path
+    kept_url: str,
 ) -> None:
-    if database_url == "sqlite://":  # in memory none is kept
-        database_url = f"sqlite:///{copyfile(migrated_file, tmp_path / 'orders.db')}"
-    app = create_app(Settings(database_url=database_url, shortcuts=False))
+    app = create_app(Settings(database_url=kept_url, shortcuts=False))
     endpoint = Endpoint(app)
     tasks: list[asyncio.Task[Todo]] = []
 
@@ -513,17 +513,14 @@ def test_task_that_goes_on_when_the_request_ends_leaves_the_connection_in_order(
             endpoint(call)
             endpoint(other)
         assert {type(task.exception()) for task in tasks} <= {NoneType, RuntimeError}  # ended
-        assert client.portal
-        client.portal.call(delete_all_rows, app.state.database)
+        empty(client)
 
 
 @pytest.mark.parametrize("shortcuts", [True, False])
 def test_flush_that_goes_on_when_the_request_has_failed_is_no_part_of_the_next_one(
-    database_url: str, migrated_file: Path, tmp_path: Path, shortcuts: bool
+    kept_url: str, shortcuts: bool
 ) -> None:
-    if database_url == "sqlite://":  # in memory none is kept
-        database_url = f"sqlite:///{copyfile(migrated_file, tmp_path / 'orders.db')}"
-    app = create_app(Settings(database_url=database_url, shortcuts=shortcuts))
+    app = create_app(Settings(database_url=kept_url, shortcuts=shortcuts))
     endpoint = Endpoint(app)
 
     async def flush(write: Write) -> None:
@@ -543,8 +540,7 @@ def test_flush_that_goes_on_when_the_request_has_failed_is_no_part_of_the_next_o
             endpoint(call, 409)
             endpoint(other)
         assert endpoint.tasks() == ["C"] * 12
-        assert client.portal
-        client.portal.call(delete_all_rows, app.state.database)
+        empty(client)
 
 
 def test_call_that_ends_what_was_rolled_back_does_not_wait_for_itself(endpoint: Endpoint) -> None:

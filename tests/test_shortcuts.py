@@ -33,7 +33,7 @@ from orders_api.web import UNAUTHORIZED, Problem, Read, Router
 from tests.conftest import (
     Postgres,
     database_of,
-    delete_all_rows,
+    empty,
     local_client,
     needs_shortcuts,
 )
@@ -186,8 +186,7 @@ def test_commit_that_fails_leaves_a_connection_that_works(
         for _ in range(2):
             response = client.post("/todos", json={"task": "Wait"}, headers=headers)
             assert response.status_code == 201
-        assert client.portal is not None
-        client.portal.call(delete_all_rows, database_of(client))
+        empty(client)
 
 
 def test_endpoint_may_ask_for_what_only_fastapi_gives() -> None:

@@ -156,7 +156,7 @@ def measure_side_by_side(
             asked = {
                 target.name: requests[n]
                 for target, requests in (ours, *others)
-                if operation.name in {each.name for each in target.operations}
+                if n < len(target.operations)
             }
             result["databases"][database][operation.name] = compare(asked, effort)
         for target, server in zip(targets, servers, strict=True):
