@@ -44,9 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start_logging(settings)
-        contexts = list(iter_route_contexts(app.routes))
-        check_schemas(contexts)
-        app.state.fixed_paths = {str(c.path) for c in contexts if c.path and "{" not in c.path}
+        check_schemas(iter_route_contexts(app.routes))
         app.state.hashing_slots = hashing_slots()
         app.state.database = database = Database(settings)
         statement_log = StatementLog(settings.slow_statement_ms)

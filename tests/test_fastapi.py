@@ -282,6 +282,10 @@ def add_dependencies(router: APIRouter) -> None:
     async def team_error(item: Item) -> Item:
         raise TeamError(item.name)
 
+    @router.get("/team-error-found")
+    async def team_error_found() -> int:
+        raise TeamError("found")
+
     @router.post("/team-error-early")
     async def team_error_early(_: Annotated[None, Depends(fail)]) -> int:
         return 1
@@ -371,6 +375,7 @@ ANSWERS: dict[tuple[str, str], tuple[Json, int, Any]] = {
         418,
         {"error": "a", "body": '{"name":"a"}'},
     ),
+    ("GET", "/team-error-found"): ({}, 418, {"error": "found", "body": ""}),
     ("POST", "/team-error-early"): ({"content": b"abc"}, 418, {"error": "early", "body": "abc"}),
 }
 LOGGED = {

@@ -20,7 +20,6 @@ async def retry_on_conflict(
     Until `DATABASE_TIMEOUT` seconds after the first conflict. The pauses grow, and differ from
     request to request, so that those who collided do not meet again.
     """
-    loop = asyncio.get_running_loop()
     end: float | None = None
     attempts = 1
     while True:
@@ -31,8 +30,9 @@ async def retry_on_conflict(
             if not is_retried(error) or (task and task.cancelling()):
                 raise  # when its time is over the request is answered, and must not happen later
             pause = random.uniform(0, min(0.01 * 2**attempts, LONGEST_PAUSE))  # noqa: S311 - no secret
-            end = end or loop.time() + request.app.state.database.timeout
-            if loop.time() + pause > end:
+            now = asyncio.get_running_loop().time()
+            end = end or now + request.app.state.database.timeout
+            if now + pause > end:
                 raise
         await asyncio.sleep(pause)
         attempts += 1

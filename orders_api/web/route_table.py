@@ -8,11 +8,12 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from starlette import routing
 from starlette.datastructures import URLPath
+from starlette.requests import Request
 from starlette.routing import BaseRoute, Match, NoMatchFound, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orders_api.logs import log
-from orders_api.web.fast_path import build_fast_handler
+from orders_api.web.fast_path import RequestHandler, build_fast_handler
 from orders_api.web.routing import Route
 from orders_api.web.security import CurrentCaller
 from orders_api.web.sessions import Read, Write
@@ -134,5 +135,19 @@ def _entry(context: RouteContext) -> Entry | None:
     handle = build_fast_handler(context, DEPENDENCIES)
     if handle is None:
         return None
-    app = routing.request_response(route.wrap(handle))
+    answer = route.wrap(handle)
+    app = routing.request_response(answer) if route.takes_body else _answered_by(answer)
     return Entry(route, list(context.param_convertors), app)
+
+
+def _answered_by(answer: RequestHandler) -> ASGIApp:
+    """Make an application as Starlette does, but without a second `ExceptionMiddleware`.
+
+    Handlers of exceptions get a request from that in which the body is kept, if it was read.
+    """
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await answer(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    return app

@@ -37,6 +37,11 @@ class Route(APIRoute):
         return self.path.endswith("}")
 
     @property
+    def takes_body(self) -> bool:
+        """Whether a request may have a body that somebody reads."""
+        return bool(self.body_field) or self.methods != {"GET"}
+
+    @property
     def may_be_fast(self) -> bool:
         """Whether no subclass calls the endpoint in a way of its own."""
         own = type(self)
@@ -53,7 +58,7 @@ class Route(APIRoute):
             is_form = isinstance(info, params.Form)
             media_types = FORMS if is_form else [getattr(info, "media_type", JSON)]
 
-        is_item = self.is_item
+        is_item, takes_body = self.is_item, self.takes_body
         is_single = is_item or self.status_code == 201
         preferences: list[str] = []
         if self.methods != {"GET"} and not self.public:
@@ -62,7 +67,7 @@ class Route(APIRoute):
         takes_lines = get_args(Lines)[1].dependency in {
             dependency.call for dependency in self.dependant.dependencies
         }
-        included: Included | None = None
+        included_in: dict[FastAPI, Included] = {}  # a router may be in several
 
         async def run_in_transaction(request: Request) -> Response:
             """Do all of a request in one transaction, which is committed before the response."""
@@ -97,11 +102,13 @@ class Route(APIRoute):
             return await _started(request, await run_in_transaction(request))
 
         async def wrapped(request: Request) -> Response:
-            nonlocal included
-            if included is None:
-                included = Included.of(self, request.app)
-            request = StrictRequest(request)
-            if is_item and request.scope["path"] in request.app.state.fixed_paths:
+            app = request.app
+            if app not in included_in:
+                included_in[app] = Included.of(self, app)
+            included = included_in[app]
+            if takes_body:
+                request = StrictRequest(request)
+            if is_item and request.scope["path"] in included.fixed_paths:
                 raise HTTPException(405)  # `/products/import`, which is no id of a product
             # Not `request.state`: each access to that takes longer than a step of the way to here.
             state = request.scope["state"]
@@ -118,8 +125,8 @@ class Route(APIRoute):
                     async for chunk in request.stream():
                         request.state.lines.write(chunk)
                     return await retry_on_conflict(run_in_transaction, request)
-            timeout = request.app.state.database.timeout
-            if included.is_left_open or request.app.dependency_overrides:
+            timeout = app.state.database.timeout
+            if included.is_left_open or app.dependency_overrides:
                 # What is opened in a task must be closed in it, which is that of the request, as
                 # the response is sent first. It is not opened twice, so that nothing is repeated.
                 async with asyncio.timeout(timeout):
@@ -140,16 +147,20 @@ class Included:
     parameters: dict[str, bool]
     """The names of those of the query, and whether each may be given several times."""
 
+    fixed_paths: frozenset[str]
+    """The paths of the application that have no parameters, and end in no id."""
+
     is_stream: bool
     is_left_open: bool
     """Whether a dependency goes on after its `yield` when the response has been sent."""
 
     @classmethod
     def of(cls, route: Route, app: FastAPI) -> "Included":
-        contexts = iter_route_contexts(app.routes)
+        contexts = [*iter_route_contexts(app.routes)]
         places = [context for context in contexts if context.original_route is route]
         return cls(
             parameters={name: many for place in places for name, many in query_parameters(place)},
+            fixed_paths=frozenset(str(c.path) for c in contexts if c.path and "{" not in c.path),
             is_stream=is_generator(route.endpoint),
             is_left_open=any(has_yield(place.dependant) for place in places)
             or any(place.is_sse_stream for place in places),
