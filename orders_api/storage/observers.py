@@ -68,13 +68,15 @@ def observers_of(engine: Engine, own_error_handler: object) -> tuple[list[Any], 
     """
     # Each request pays for this, so that it has plain loops.
     events, driver_events = engine.dispatch, engine.dialect.dispatch
-    before, after = list(events.before_cursor_execute), list(events.after_cursor_execute)
-    for listener in before:
+    before, after = [], []
+    for listener in events.before_cursor_execute:
         if type(listener) is not Observer:
             return None
-    for listener in after:
+        before.append(listener)
+    for listener in events.after_cursor_execute:
         if type(listener) is not Observer:
             return None
+        after.append(listener)
     for listener in driver_events.handle_error:
         if listener is not own_error_handler:
             return None

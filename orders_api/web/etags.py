@@ -28,9 +28,9 @@ def check_if_match(expected: str, current: str) -> None:
 def set_etag(request: Request, response: Response) -> None:
     """Set the ETag of a single resource, or make it 304 for a client that has it already."""
     # Most requests pay for this, so that it looks into what `headers` would be made of.
-    if not any(name == b"etag" for name, _ in response.raw_headers):
+    if b"etag" not in dict(response.raw_headers):
         response.raw_headers.append((b"etag", etag(bytes(response.body)).encode()))
-    if not any(name == b"if-none-match" for name, _ in request.scope["headers"]):
+    if b"if-none-match" not in dict(request.scope["headers"]):
         return
     current = response.headers["ETag"]
     known = ", ".join(request.headers.getlist("if-none-match"))

@@ -39,6 +39,7 @@ class Caller:
 
 
 ANYONE = Caller()
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 async def authorize(request: Request) -> Caller:
@@ -88,19 +89,23 @@ def is_local(request: Request) -> bool:
     A proxy on this machine connects from loopback too, and a page of any site can make a browser
     on this machine send requests, even under a name of its own that resolves to 127.0.0.1.
     """
-    sent: dict[bytes, list[str]] = {b"host": [], b"origin": [], b"sec-fetch-site": []}
-    for name, value in request.headers.raw:
-        if name == b"forwarded" or name.startswith(b"x-forwarded-"):
+    hosts, origins, sites = [], [], []
+    for name, value in request.scope["headers"]:
+        if name == b"host":
+            hosts.append(value.decode("latin-1"))
+        elif name == b"origin":
+            origins.append(value.decode("latin-1"))
+        elif name == b"sec-fetch-site":
+            sites.append(value)
+        elif name == b"forwarded" or name.startswith(b"x-forwarded-"):
             return False
-        if name in sent:
-            sent[name].append(value.decode("latin-1"))
-    hosts = sent[b"host"]
+    client = request.scope.get("client")
     return (
-        is_loopback(request.client.host if request.client else "")
+        is_loopback(client[0] if client else "")
         and len(hosts) == 1
-        and _host_of(f"//{hosts[0]}") in {"localhost", "127.0.0.1", "::1"}
-        and all(_is_same_origin(origin, hosts[0]) for origin in sent[b"origin"])
-        and all(site in {"same-origin", "none"} for site in sent[b"sec-fetch-site"])
+        and _host_of(f"//{hosts[0]}") in LOOPBACK
+        and all(_is_same_origin(origin, hosts[0]) for origin in origins)
+        and {b"same-origin", b"none"}.issuperset(sites)
     )
 
 
