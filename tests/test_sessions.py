@@ -450,6 +450,19 @@ def test_tasks_share_the_transaction(endpoint: Endpoint) -> None:
     assert sorted(endpoint.tasks()) == list("ABCDEF")
 
 
+def test_tasks_may_be_the_first_to_use_the_session(endpoint: Endpoint) -> None:
+    async def call(_: Read, write: Write) -> Any:
+        write.add(Todo(task="A"))
+        await asyncio.gather(write.flush(), write.exec(select(Todo.task)))
+        await write.rollback()
+        queries = [write.exec(select(literal(number))) for number in range(4)]
+        results, __ = await asyncio.gather(asyncio.gather(*queries), write.create(Todo(task="B")))
+        return [result.one() for result in results]
+
+    assert endpoint(call) == [0, 1, 2, 3]
+    assert endpoint.tasks() == ["B"]
+
+
 async def fail_after(steps: int) -> None:
     for _ in range(steps):
         await asyncio.sleep(0)

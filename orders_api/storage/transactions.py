@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.util import greenlet_spawn
 
 from orders_api.storage.driver import PooledConnection
 from orders_api.storage.errors import StaleConnectionError, is_retried
@@ -181,6 +182,8 @@ class GroupedTransactions(Transactions):
                 if not connection.in_transaction:  # SQLite has undone it all, as for a full disk
                     group.is_closed = True
                 else:
+                    if nested := connection.connection.get_nested_transaction():
+                        await greenlet_spawn(nested.commit if commit else nested.rollback)
                     undo = () if commit else ("ROLLBACK TO unit",)
                     connection.execute_here(*undo, "RELEASE unit")
                     group.size += commit

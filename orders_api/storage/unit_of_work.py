@@ -75,14 +75,14 @@ class UnitOfWork(AsyncSession):
         """Make a session whose transaction, when it begins, first awaits `after_begin`."""
         super().__init__(
             expire_on_commit=False,
-            # SQLite's may be one of a group, of which each undoes what is its own.
-            join_transaction_mode="create_savepoint" if database.is_sqlite else "rollback_only",
+            join_transaction_mode="rollback_only",
             info={"unit": proxy(self)},  # a circle would be left to the garbage collector
         )
         self.database = database
         self._after_begin = after_begin
         self._connection: PooledConnection | None = None
         self._beginning = asyncio.Lock()
+        self._joining = asyncio.Lock()
         self.is_rolled_back = False
         """Whether the session has rolled back, as when an error leaves its `begin`."""
 
@@ -143,9 +143,14 @@ class UnitOfWork(AsyncSession):
         connection = (await self.pooled_connection(alone=True)).connection
         if is_noted:
             self._calls[call] = True
-        if not connection.in_transaction():
-            # Or the session would begin one itself, and commit it.
-            await greenlet_spawn(connection.begin)
+        async with self._joining:
+            if not connection.in_transaction():
+                # Or the session would begin one itself, and commit it.
+                await greenlet_spawn(connection.begin)
+            if self.database.is_sqlite and not connection.in_nested_transaction():
+                # It may be one of a group, of which each undoes what is its own. Tasks that come
+                # while the session itself begins a savepoint would be refused.
+                await greenlet_spawn(connection.begin_nested)
         return connection
 
     async def _wait_for_calls(self, *, all_of_them: bool = False) -> None:

@@ -116,7 +116,6 @@ INSERT INTO order_totals (subtotal, discount, total, order_id, currency)
 VALUES (?, ?, ?, ?, ?);
 INSERT INTO order_items (line, name, unit_price, currency, quantity, order_id, product_id, date, coupon_code)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
-RELEASE SAVEPOINT sa_savepoint_1;
 
 -- changed: PATCH /products/{productId} {"price": 2}
 SAVEPOINT sa_savepoint_1;
@@ -125,11 +124,9 @@ FROM products LEFT OUTER JOIN stores AS stores_1 ON stores_1.store_id = products
 WHERE products.product_id = ?;
 UPDATE products SET version=?, price=?, updated_at=?
 WHERE products.product_id = ? AND products.version = ?;
-RELEASE SAVEPOINT sa_savepoint_1;
 
 -- deleted: DELETE /todos/{todoId}
 SAVEPOINT sa_savepoint_1;
 DELETE
 FROM todos
 WHERE todos.todo_id = ?;
-RELEASE SAVEPOINT sa_savepoint_1;
