@@ -23,9 +23,8 @@ from orders_api.storage.observers import observers_of, tell
 from orders_api.storage.pipeline import PIPELINE, Pipeline
 from orders_api.storage.row_mapper import ResultProcessors, Row
 from orders_api.storage.sqlite import ShortStatements, TakesLongError
-from orders_api.storage.stale_connections import handle_error
 from orders_api.storage.statements import CompiledStatement, Statement, Values
-from orders_api.storage.translation import raise_translated, translate
+from orders_api.storage.translation import handle_error, raise_translated, translate
 
 Result = TypeVar("Result")
 FEW = 100  # rows that are inserted without another thread

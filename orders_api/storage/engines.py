@@ -35,9 +35,10 @@ from orders_api.storage.sqlite import (
     begin_immediate,
     prepare_connection,
 )
-from orders_api.storage.stale_connections import handle_error, mark_tried
+from orders_api.storage.stale_connections import mark_tried
 from orders_api.storage.statements import Executable, Statement, Values
 from orders_api.storage.transactions import GroupedTransactions, Transactions
+from orders_api.storage.translation import handle_error
 
 Result = TypeVar("Result")
 MOST_SEARCHES = 2  # long reads of SQLite at once, each in a thread
@@ -140,7 +141,7 @@ class Database:
         else:
             event.listen(engine.sync_engine, "connect", set_up_connection)
             observe_statements(engine.sync_engine, before=send_waiting, after=mark_tried)
-            event.listen(engine.sync_engine, "handle_error", handle_error)
+        event.listen(engine.sync_engine, "handle_error", handle_error)
         return engine
 
     async def rows(

@@ -1,6 +1,6 @@
 """Connections to PostgreSQL that broke while idle, or have outdated statements."""
 
-from sqlalchemy import Connection, ExceptionContext
+from sqlalchemy import Connection
 
 from orders_api.storage.errors import READ_ONLY, StaleConnectionError
 from orders_api.storage.observers import Info
@@ -15,15 +15,6 @@ UNKNOWN_STATEMENT = "26000"  # invalid_sql_statement_name
 
 def mark_tried(info: Info, _: str) -> None:
     info.pop(UNTRIED, None)
-
-
-def handle_error(context: ExceptionContext) -> Exception | None:
-    """Listen to SQLAlchemy's event of that name."""
-    error = context.original_exception
-    if context.connection is None or not isinstance(error, Exception):
-        return None  # it was cancelled: its request has been answered, and must not be repeated
-    context.is_disconnect, stale = examine(context.connection, error, context.is_disconnect)
-    return stale
 
 
 def examine(

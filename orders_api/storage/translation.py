@@ -1,12 +1,24 @@
-"""Errors of a driver, raised as SQLAlchemy raises them."""
+"""Errors of a driver, raised alike by SQLAlchemy and by the shortcut."""
 
 from typing import NoReturn
 
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, ExceptionContext
+from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.util import greenlet_spawn
 
 from orders_api.storage.stale_connections import examine
+
+
+def handle_error(context: ExceptionContext) -> Exception | None:
+    """Listen to SQLAlchemy's event of that name."""
+    error = context.original_exception
+    if context.connection is None or not isinstance(error, Exception):
+        return None  # it was cancelled: its request has been answered, and must not be repeated
+    if isinstance(error, OverflowError | ValueError):
+        # SQLAlchemy raises what is no error of the driver's class as it is, without the statement.
+        return StatementError(str(error), context.statement, None, error, hide_parameters=True)
+    context.is_disconnect, stale = examine(context.connection, error, context.is_disconnect)
+    return stale
 
 
 async def raise_translated(connection: Connection, error: BaseException, text: str) -> NoReturn:
