@@ -483,3 +483,25 @@ def test_prepared_statements_that_are_gone_cost_no_request(client: TestClient) -
     everything.send()
     new_order(client, (everything.product, 1))
     new_store(client)
+
+
+@pytest.mark.parametrize("shortcuts", [True, False])
+def test_damaged_file_is_503_until_it_is_put_right(
+    migrated_file: Path, tmp_path: Path, shortcuts: bool
+) -> None:
+    good = migrated_file.read_bytes()
+    file = tmp_path / "orders.db"
+    file.write_bytes(good)
+    settings = Settings(database_url=f"sqlite:///{file}", shortcuts=shortcuts)
+    with local_client(create_app(settings)) as client:
+        create(client, "/todos", {"task": "A"})
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        for bad in (good[:4096] + b"x" * (len(good) - 4096), b"x" * len(good)):
+            file.write_bytes(bad)
+            for request in (REQUESTS["list"], REQUESTS["create"], REQUESTS["ready"]):
+                answer = problem(request(client, {}), 503, "unavailable")
+                assert answer["detail"] == "The database's file is damaged, or is no database."
+        file.write_bytes(good)
+        for request in (REQUESTS["list"], REQUESTS["create"], REQUESTS["ready"]):
+            assert request(client, {}).is_success

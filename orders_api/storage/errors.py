@@ -13,6 +13,7 @@ from orders_api.problems import ALREADY_EXISTS, IMPOSSIBLE, IN_USE, INVALID, Pro
 UNIQUE = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
 FOREIGN_KEY = {"23503", "SQLITE_CONSTRAINT_FOREIGNKEY", "SQLITE_CONSTRAINT_TRIGGER"}
 READ_ONLY = "25006"  # read_only_sql_transaction
+BAD_FILE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 RETRIED = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 UNREPRESENTABLE = "The request has a value that the database cannot hold."
 
@@ -41,6 +42,8 @@ def from_database_error(error: Exception) -> Problem | None:
         return Problem(INVALID, UNREPRESENTABLE)
     if code == READ_ONLY:
         return Problem.unavailable()
+    if code.startswith(BAD_FILE):
+        return Problem.unavailable("The database's file is damaged, or is no database.")
     if isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError):
         return Problem.unavailable()
     # Without a statement it was the connection that failed, a wrong option in the URL included.

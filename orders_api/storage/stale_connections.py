@@ -1,8 +1,12 @@
-"""Connections to PostgreSQL that broke while idle, or have outdated statements."""
+"""Connections that are of no use any more.
+
+Those to PostgreSQL broke while idle, or have outdated statements. One of SQLite's whose file was
+damaged or replaced goes on with what it has read of the old one.
+"""
 
 from sqlalchemy import Connection
 
-from orders_api.storage.errors import READ_ONLY, StaleConnectionError
+from orders_api.storage.errors import BAD_FILE, READ_ONLY, StaleConnectionError
 from orders_api.storage.observers import Info
 
 UNTRIED = "untried"
@@ -10,6 +14,7 @@ UNTRIED = "untried"
 
 
 SHUT_DOWN = "57P0"  # admin_shutdown, crash_shutdown, cannot_connect_now, idle_session_timeout
+BROKEN = (SHUT_DOWN, READ_ONLY, "SQLITE_IOERR", *BAD_FILE)
 UNKNOWN_STATEMENT = "26000"  # invalid_sql_statement_name
 
 
@@ -25,11 +30,9 @@ def examine(
     With it StaleConnectionError if the transaction may be repeated, because nothing was done in it,
     or a prepared statement was refused.
     """
-    state = getattr(error, "sqlstate", None) or ""
+    state = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None) or ""
     is_outdated = _has_outdated_plan(error)
-    is_disconnect = (
-        is_disconnect or is_outdated or state == READ_ONLY or state.startswith(SHUT_DOWN)
-    )
+    is_disconnect = is_disconnect or is_outdated or state.startswith(BROKEN)
     if is_outdated or (is_disconnect and UNTRIED in connection.info):
         return is_disconnect, StaleConnectionError(str(error))
     return is_disconnect, None

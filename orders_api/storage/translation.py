@@ -40,9 +40,7 @@ def translate(connection: Connection, error: BaseException, text: str) -> BaseEx
         is_broken = isinstance(error, driver_error) and dialect.is_disconnect(
             error, connection.connection, None
         )
-        stale = None
-        if dialect.name != "sqlite":
-            is_broken, stale = examine(connection, error, is_broken)
+        is_broken, stale = examine(connection, error, is_broken)
         translated = stale or DBAPIError.instance(
             text,
             None,
