@@ -21,6 +21,7 @@ from orders_api.models import Model
 from orders_api.settings import Settings, without_event_loop
 from orders_api.storage.citus import distribute, has_citus
 from orders_api.storage.pooler import set_up_connection
+from orders_api.storage.sqlite import remove_leftovers
 from orders_api.storage.trigrams import restore_trigram_indexes
 
 log = logging.getLogger("alembic.env")
@@ -44,6 +45,7 @@ def run_online() -> None:
         where = where.update_query_dict({"connect_timeout": "10"})  # seconds; the default is 130
     engine = sa.create_engine(where, poolclass=sa.NullPool)
     if engine.dialect.name == "sqlite":
+        remove_leftovers(where.database)
         sa.event.listen(engine, "connect", leave_foreign_keys_alone)
         sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
     if engine.dialect.name == "postgresql":

@@ -173,6 +173,40 @@ def test_reset_makes_a_database_that_has_no_tables(
     assert len(done(run("export", "products")).splitlines()) == 100
 
 
+HOLDER = """
+import sqlite3
+
+connection = sqlite3.connect("orders.db")
+connection.execute("PRAGMA journal_mode = WAL")
+for n in range(200):
+    connection.execute(f"CREATE TABLE table_{n} (a)")
+connection.commit()
+print("open", flush=True)
+input()
+"""
+
+
+@pytest.mark.parametrize("arguments", [["migrate"], ["demo"], ["snapshot", "reset", "--demo"]])
+def test_file_made_in_place_of_a_removed_one_that_is_still_open_is_whole(
+    run: Run, environment: dict[str, str], tmp_path: Path, arguments: list[str]
+) -> None:
+    if environment:
+        pytest.skip("It has no file that could be removed.")
+    file = tmp_path / "orders.db"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == b"open\n"
+        file.unlink()
+        done(run(*arguments))
+        with closing(sqlite3.connect(file)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert len(done(run("export", "products")).splitlines()) in {0, 100}
+        holder.communicate(b"\n")
+    done(run("snapshot", "save", "a"))
+
+
 # --- The list -----------------------------------------------------------------------------
 
 

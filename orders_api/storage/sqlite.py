@@ -12,6 +12,7 @@ its rows takes several times as long. What may take long never does:
 
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
@@ -23,6 +24,18 @@ PRAGMAS = (
     "PRAGMA foreign_keys = ON",
 )
 STEPS = 100_000
+
+
+def remove_leftovers(file: str | Path | None) -> None:
+    """Remove what stands beside a database file that is gone, before a new one is made.
+
+    A server that still has the old one open would share locks and an index with the new one, which
+    would be damaged. It keeps what it has open.
+    """
+    found = [one for end in ("-wal", "-shm") if (one := Path(f"{file}{end}")).is_file()]
+    if found and not Path(f"{file}").exists():  # looked at last: another process may just make it
+        for one in found:
+            one.unlink(missing_ok=True)
 
 
 class SqliteConnection(sqlite3.Connection):

@@ -9,6 +9,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from orders_api.storage.sqlite import remove_leftovers
+
 SECONDS = 60  # to wait for those who write
 
 
@@ -20,6 +22,7 @@ def copy_database(source: Path, target: Path) -> None:
         if status in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} and time.monotonic() > end:
             raise sqlite3.OperationalError("database is locked")
 
+    remove_leftovers(target)
     with closing(_open(source)) as old, closing(sqlite3.connect(target)) as new:
         old.backup(new, progress=give_up, sleep=0.01)
 
