@@ -393,6 +393,23 @@ def test_command_waits_for_another_one_that_is_under_way(
     done(run("snapshot", "save", "a"))
 
 
+def test_what_no_command_made_is_named_or_left_alone(run: Run) -> None:
+    done(run("snapshot", "save", "a"))
+    folder = folder_of_snapshots(run)
+    others = {folder / ".new-file", folder / ".new-link"}
+    (folder / ".new-file").touch()
+    (folder / ".new-link").symlink_to("nowhere")
+    done(run("snapshot", "save", "b"))
+    assert {*folder.glob(".new-*")} == others
+    lock = folder / ".lock.db"
+    lock.write_bytes(b"nonsense" * 1000)
+    sentence = f"{lock} cannot be locked: file is not a database. If it is there, remove it.\n"
+    assert refused(run("snapshot", "save", "c")) == sentence
+    lock.unlink()
+    lock.mkdir()
+    assert refused(run("snapshot", "save", "c")).startswith(f"{lock} cannot be locked: ")
+
+
 # --- What cannot be -----------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import typer
 
-from orders_api.cli.common import fail
+from orders_api.cli.common import fail, reason_of
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -79,14 +79,17 @@ def working_folder(settings: "Settings") -> Iterator[Path]:
     folder = folder_of(settings)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # SQLite's locks are let go with their process, whatever the system.
-    with closing(sqlite3.connect(folder / ".lock.db", timeout=SECONDS)) as lock:
+    with ExitStack() as stack:
+        file = folder / ".lock.db"
         try:
+            lock = stack.enter_context(closing(sqlite3.connect(file, timeout=SECONDS)))
             lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorname != "SQLITE_BUSY":
-                raise
-            fail("Another snapshot command is under way: try again when it has ended.")
+        except sqlite3.Error as error:
+            if error.sqlite_errorname == "SQLITE_BUSY":
+                fail("Another snapshot command is under way: try again when it has ended.")
+            fail(f"{file} cannot be locked: {reason_of(error)}. If it is there, remove it.")
         for left in folder.glob(".new-*"):
-            shutil.rmtree(left)
+            if left.is_dir() and not left.is_symlink():  # nothing else is of a command
+                shutil.rmtree(left)
         with TemporaryDirectory(prefix=".new-", dir=folder) as name:
             yield Path(name)
