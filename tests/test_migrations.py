@@ -1,5 +1,6 @@
 """Migrations on SQLite in a file and on PostgreSQL, each test on a database of its own."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -21,14 +22,16 @@ import uvicorn
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
+from fastapi import Request
 from fastapi.testclient import TestClient
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BinaryExpression
+from sqlmodel import select
 from typer.testing import CliRunner, Result
 
 from orders_api.app import create_app
 from orders_api.cli import commands, serving
-from orders_api.models import Model
+from orders_api.models import Model, Todo, TodoOut
 from orders_api.settings import Settings
 from orders_api.storage.migrations import (
     MIGRATIONS,
@@ -36,8 +39,8 @@ from orders_api.storage.migrations import (
     migrate,
     migration_scripts,
 )
-from orders_api.web import Filter, Page
-from tests.conftest import ROOT, Postgres, local_client
+from orders_api.web import Filter, Page, Read, Router
+from tests.conftest import ROOT, Postgres, database_of, local_client
 from tests.samples import STORE, create, new_coupon, new_order, new_product, problem
 
 HEAD = head_revision()
@@ -587,6 +590,53 @@ def test_statement_for_a_later_schema_is_answered_by_what_is_pending(url: str) -
         answer = problem(client.get("/orders", params=parameters), 503, "not-migrated")
         assert answer["detail"] == client.get("/ready").json()["detail"]
         assert "pending: read" in answer["detail"]
+
+
+@pytest.mark.parametrize("shortcuts", [True, False])
+def test_read_meets_the_schema_just_before_it_is_migrated(
+    url: str, shortcuts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(database_url=url, shortcuts=shortcuts)
+    older = configuration(MIGRATIONS, url)
+    command.upgrade(older, "c41d6f0b82e5")
+    with local_client(create_app(settings)) as client:
+        database = database_of(client)
+        look = database.schema_advice
+
+        async def migrate_and_look() -> str | None:
+            await asyncio.to_thread(migrate, settings.url)
+            return await look()
+
+        async def look_and_migrate() -> str | None:
+            advice = await look()
+            await asyncio.to_thread(migrate, settings.url)
+            return advice
+
+        monkeypatch.setattr(database, "schema_advice", migrate_and_look)
+        assert client.get("/todos").json() == []
+        command.downgrade(older, "c41d6f0b82e5")
+        monkeypatch.setattr(database, "schema_advice", look_and_migrate)
+        problem(client.get("/todos"), 503, "not-migrated")
+        assert client.get("/todos").json() == []
+
+
+def test_statement_that_is_wrong_in_each_schema_is_a_fault_of_ours(migrated: str) -> None:
+    calls = []
+    router = Router(prefix="/colours")
+
+    async def find_colours(request: Request, read: Read) -> list[TodoOut]:
+        calls.append(request.method)
+        todos = await read.exec(select(Todo).where(sa.text("colour = 1")))
+        return list(todos)
+
+    router.get("")(find_colours)
+    router.post("")(find_colours)
+    app = create_app(Settings(database_url=migrated))
+    app.include_router(router)
+    with local_client(app) as client:
+        problem(client.get("/colours"), 500, "internal")
+        problem(client.post("/colours"), 500, "internal")
+    assert calls == ["GET", "GET", "POST"]
 
 
 def test_command_advises_to_migrate_only_if_the_schema_is_not_that_of_the_code(url: str) -> None:

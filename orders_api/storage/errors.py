@@ -36,7 +36,7 @@ def from_database_error(error: Exception) -> Problem | None:
         if code in FOREIGN_KEY:
             return Problem(IMPOSSIBLE, "The request refers to an object that does not exist.")
         return Problem(INVALID, "The request breaks a rule of the database.")
-    if code in {"42P01", "42703"} or _is_missing_in_sqlite(error):
+    if names_what_is_missing(error):
         return Problem.not_migrated()
     if code.startswith("22") or isinstance(error, sqlalchemy.exc.DataError):
         return Problem(INVALID, UNREPRESENTABLE)
@@ -70,15 +70,17 @@ def is_retried(error: Exception) -> bool:
     )
 
 
+def names_what_is_missing(error: Exception) -> bool:
+    """Tell whether a statement names a table or a column that the schema does not have."""
+    # On SQLite "no such table" and "no such column" share a general code with syntax errors.
+    missing = {"42P01", "42703", "SQLITE_ERROR"}
+    return isinstance(error, sqlalchemy.exc.DBAPIError) and _code(error) in missing
+
+
 def _code(error: sqlalchemy.exc.DBAPIError) -> str:
     return str(
         getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or ""
     )
-
-
-def _is_missing_in_sqlite(error: sqlalchemy.exc.DBAPIError) -> bool:
-    # "no such table" and "no such column" share the general code SQLITE_ERROR with syntax errors.
-    return _code(error) == "SQLITE_ERROR"
 
 
 def _duplicate_sentence(error: sqlalchemy.exc.IntegrityError) -> str:

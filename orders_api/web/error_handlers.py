@@ -107,8 +107,10 @@ async def answer_error(request: Request, error: Exception) -> Response:
 
 async def _unless_current(problem: Problem, request: Request) -> Problem | None:
     """Say what to do about the schema; None if it is the code's, and so the statement is wrong."""
+    # As it was right after the statement, if somebody has looked: it may be migrated meanwhile.
+    advice = getattr(request.state, "schema_advice", None)
     try:
-        advice = await request.app.state.database.schema_advice()
+        advice = advice or await request.app.state.database.schema_advice()
     except (sqlalchemy.exc.SQLAlchemyError, OSError):
         return problem
     return Problem.not_migrated(advice) if advice else None
