@@ -161,6 +161,40 @@ def test_statement_that_is_cancelled_is_never_repeated(client: TestClient) -> No
     assert client.portal.call(cancelled)
 
 
+@needs_one_connection
+@pytest.mark.parametrize("silent", [False, True])
+def test_interrupted_statement_leaves_other_connections_open_if_the_server_answers(
+    client: TestClient,
+    postgresql: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    silent: bool,
+) -> None:
+    warm_up(client)
+    database = database_of(client)
+    pool = database.to_read
+
+    async def give_up(connection: psycopg.AsyncConnection, **_: float) -> None:
+        await connection.close()  # as psycopg does when nothing comes
+
+    async def others_are_open() -> bool:
+        link, other = await pool.acquire(), await pool.acquire()
+        await pool.release(other)
+        statement = database.statement(select(func.pg_sleep(60)))
+        task = asyncio.create_task(link.values(statement, {}))
+        await asyncio.sleep(0.05)
+        if silent:
+            monkeypatch.setattr(psycopg.AsyncConnection, "cancel_safe", give_up)
+        task.cancel()
+        await asyncio.wait([task])
+        await pool.release(link)
+        assert link.connection.closed
+        return not other.connection.closed
+
+    assert client.portal is not None
+    assert client.portal.call(others_are_open) is not silent
+    end_all(postgresql)  # it sleeps on
+
+
 def test_request_that_is_out_of_time_is_not_carried_out_later(
     client: TestClient, postgresql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

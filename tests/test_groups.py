@@ -375,6 +375,26 @@ def test_read_that_takes_long_goes_on_in_a_thread(
     checked(check)
 
 
+def test_interrupted_read_leaves_other_connections_open(checked: Callable[..., None]) -> None:
+    async def check(database: Database, _: Disk) -> None:
+        pool = database.to_read
+        link, other = await pool.acquire(), await pool.acquire()
+        await pool.release(other)
+        numbers = select(literal(1).label("n")).cte(recursive=True)
+        numbers = numbers.union_all(select(numbers.c.n + 1))  # without an end
+        endless = database.statement(select(func.count()).select_from(numbers))
+        task = asyncio.create_task(link.values(endless, {}))
+        await settle()
+        task.cancel()
+        await asyncio.wait([task])
+        await pool.release(link)
+        assert task.cancelled()
+        assert link.connection.closed
+        assert not other.connection.closed
+
+    checked(check)
+
+
 def test_short_read_ends_without_a_wait(checked: Callable[..., None]) -> None:
     async def check(database: Database, _: Disk) -> None:
         await add(database, "A")

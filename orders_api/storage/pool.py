@@ -11,7 +11,8 @@ What is kept:
   taken instead. While none is held, it is asked once more when all that is idle elsewhere has been
   closed.
 - A connection that turns out to be broken is closed, and so is all that is idle, since it may be
-  broken as well. So is one on which a rollback does not end in time.
+  broken as well. So is one on which a rollback does not end in time. One whose statement was
+  interrupted is closed alone, if the database has answered to that.
 - Whoever is cancelled, wherever that is, loses no connection and no turn.
 """
 
@@ -27,7 +28,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from orders_api.storage.deadline import abandon_after
 from orders_api.storage.driver import PooledConnection
-from orders_api.storage.stale_connections import UNTRIED
+from orders_api.storage.stale_connections import INTERRUPTED, UNTRIED
 
 Result = TypeVar("Result")
 
@@ -151,7 +152,8 @@ class ConnectionPool:
                 except TimeoutError:  # the server does not answer
                     await greenlet_spawn(connection.connection.invalidate)
             if connection.connection.invalidated:
-                await self._close_all_idle()
+                if not connection.info.get(INTERRUPTED):
+                    await self._close_all_idle()
             elif self._keep:
                 if not connection.is_sqlite:
                     connection.info[UNTRIED] = True

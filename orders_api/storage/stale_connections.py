@@ -4,6 +4,8 @@ Those to PostgreSQL broke while idle, or have outdated statements. One of SQLite
 damaged or replaced goes on with what it has read of the old one.
 """
 
+from typing import Any
+
 from sqlalchemy import Connection
 
 from orders_api.storage.errors import BAD_FILE, READ_ONLY, StaleConnectionError
@@ -12,14 +14,26 @@ from orders_api.storage.observers import Info
 UNTRIED = "untried"
 """In the `info` of a connection to PostgreSQL from when it was idle to its next success."""
 
+INTERRUPTED = "interrupted"
+"""In the `info` of a connection that is of no use only because its statement was interrupted."""
 
 SHUT_DOWN = "57P0"  # admin_shutdown, crash_shutdown, cannot_connect_now, idle_session_timeout
 BROKEN = (SHUT_DOWN, READ_ONLY, "SQLITE_IOERR", *BAD_FILE)
+SETTLED = {"IDLE", "INTRANS", "INERROR"}  # psycopg.pq.TransactionStatus
 UNKNOWN_STATEMENT = "26000"  # invalid_sql_statement_name
 
 
 def mark_tried(info: Info, _: str) -> None:
     info.pop(UNTRIED, None)
+
+
+def note_interruption(connection: Connection) -> None:
+    """Note whether the database has answered to an interruption: then others are in order."""
+    if connection.closed or connection.invalidated:
+        return
+    driver: Any = connection.connection.driver_connection
+    answers = connection.dialect.name == "sqlite" or driver.info.transaction_status.name in SETTLED
+    connection.info[INTERRUPTED] = answers
 
 
 def examine(

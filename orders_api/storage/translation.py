@@ -6,14 +6,17 @@ from sqlalchemy import Connection, ExceptionContext
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.util import greenlet_spawn
 
-from orders_api.storage.stale_connections import examine
+from orders_api.storage.stale_connections import examine, note_interruption
 
 
 def handle_error(context: ExceptionContext) -> Exception | None:
     """Listen to SQLAlchemy's event of that name."""
     error = context.original_exception
-    if context.connection is None or not isinstance(error, Exception):
-        return None  # it was cancelled: its request has been answered, and must not be repeated
+    if context.connection is None:
+        return None
+    if not isinstance(error, Exception):
+        note_interruption(context.connection)
+        return None  # its request has been answered, and must not be repeated
     if isinstance(error, OverflowError | ValueError):
         # SQLAlchemy raises what is no error of the driver's class as it is, without the statement.
         return StatementError(str(error), context.statement, None, error, hide_parameters=True)
@@ -36,6 +39,7 @@ def translate(connection: Connection, error: BaseException, text: str) -> BaseEx
     translated: BaseException = error
     if not isinstance(error, Exception):
         is_broken = True  # nobody knows what it was interrupted in
+        note_interruption(connection)
     else:
         is_broken = isinstance(error, driver_error) and dialect.is_disconnect(
             error, connection.connection, None
