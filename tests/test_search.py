@@ -114,7 +114,7 @@ def in_lower_case(client: TestClient, texts: list[str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", ["/stores?q=a", "/towns?q=a", "/towns?q=a&sort=name"])
-def test_searches_leave_half_of_the_connections_to_others(database_url: str, path: str) -> None:
+def test_searches_have_a_quarter_of_the_connections(database_url: str, path: str) -> None:
     if database_url.startswith("sqlite"):
         pytest.skip("What takes long has a pool of its own there.")
 
@@ -123,7 +123,7 @@ def test_searches_leave_half_of_the_connections_to_others(database_url: str, pat
         sort: Literal["name"] | None = None
 
     app = create_app(
-        Settings(database_url=database_url, database_pool_size=4, database_timeout=600)
+        Settings(database_url=database_url, database_pool_size=8, database_timeout=600)
     )
 
     @app.get("/towns")

@@ -86,8 +86,8 @@ class Database:
             # SQLite has one writer at a time: they queue here rather than poll a lock.
             self.to_write = self._pool(self.writer, 1 if self.is_sqlite else size)
         self.to_search = self.to_read
-        # A search may read every row: half of the connections are left to others.
-        self.searches: AbstractAsyncContextManager[Any] = asyncio.Semaphore(size // 2 or 1)
+        # A search may read every row: connections, and the processor, are left to others.
+        self.searches: AbstractAsyncContextManager[Any] = asyncio.Semaphore(size // 4 or 1)
         self.transactions = Transactions(self.to_write)
         if self.is_sqlite:
             event.listen(self.writer.sync_engine, "begin", begin_immediate)
