@@ -46,7 +46,7 @@ async def authorize(request: Request) -> Caller:
     """Decide about a request before anything else of it is looked at, or answer 401."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
-        patience = request.app.state.database.timeout
+        patience = request.app.state["database"].timeout
         return await abandon_after(patience, _caller_of(request, token.strip()))
     if is_trusted(request):
         return ANYONE
@@ -55,7 +55,7 @@ async def authorize(request: Request) -> Caller:
 
 async def _caller_of(request: Request, token: str) -> Caller:
     token_hash = hash_token(token)
-    database: Database = request.app.state.database
+    database: Database = request.app.state["database"]
     values = {"token_hash": token_hash, "now": datetime.now(UTC)}
     statement = database.statement(USER_OF_TOKEN)
     found = await database.read(lambda connection: connection.values(statement, values))
@@ -80,7 +80,7 @@ def _unauthorized(reason: str) -> Problem:
 
 def is_trusted(request: Request) -> bool:
     """Tell whether a request needs no token, because it comes from this machine."""
-    return bool(request.app.state.settings.trust_local) and is_local(request)
+    return bool(request.app.state["settings"].trust_local) and is_local(request)
 
 
 def is_local(request: Request) -> bool:

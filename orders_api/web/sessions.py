@@ -41,7 +41,7 @@ class Reader:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.database: Database = request.app.state.database
+        self.database: Database = request.app.state["database"]
         self._snapshot: PooledConnection | None = None
 
     @overload
@@ -167,7 +167,7 @@ class Writer(UnitOfWork):
 
     def __init__(self, request: Request, after_begin: AfterBegin | None = None) -> None:
         """Make a session whose transaction, when it begins, first awaits `after_begin`."""
-        super().__init__(request.app.state.database, after_begin)
+        super().__init__(request.app.state["database"], after_begin)
         self.request = request
 
     async def get_for_update(
