@@ -192,7 +192,8 @@ class Writer(UnitOfWork):
     async def create(self, one: Schema) -> Schema:
         """Insert the rows of an object, and say in the Location header where it is from now on.
 
-        `flush` raises at once what the database refuses, which may be raised later otherwise.
+        `flush` raises at once what the database refuses, which may be raised later otherwise. To
+        catch it and go on, create within `begin_nested`: else PostgreSQL undoes the transaction.
         """
         one = await self.insert(one)
         key = projection_of(type(one)).key
