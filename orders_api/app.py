@@ -25,7 +25,7 @@ from orders_api.web.middleware import CrossOrigin, LastResort, RequestContext
 from orders_api.web.openapi import HEADERS, complete_document
 from orders_api.web.passwords import hashing_slots
 from orders_api.web.route_table import RouteTable
-from orders_api.web.schema_checks import check_schemas
+from orders_api.web.schema_checks import check_schemas, warn_of_parameters
 
 DESCRIPTION = """
 Browse products that many stores offer, and order any number of them from any number of stores.
@@ -44,7 +44,9 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start_logging(settings)
-        check_schemas(iter_route_contexts(app.routes))
+        contexts = list(iter_route_contexts(app.routes))
+        check_schemas(contexts)
+        warn_of_parameters(contexts)
         app.state.hashing_slots = hashing_slots()
         app.state.database = database = Database(settings)
         statement_log = StatementLog(settings.slow_statement_ms)

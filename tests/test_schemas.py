@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
 import pytest
-from fastapi import FastAPI, Query
+from fastapi import APIRouter, FastAPI, Path, Query
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from pydantic import TypeAdapter, ValidationError
@@ -21,7 +21,7 @@ from orders_api.models import Out, ProductOut, StoreOut
 from orders_api.storage.keyset import Keyset
 from orders_api.storage.projection import by_key, projection_of
 from orders_api.web import Page, Read, Router
-from orders_api.web.schema_checks import check_schemas
+from orders_api.web.schema_checks import check_schemas, warn_of_parameters
 from tests.conftest import Statements, database_of, needs_shortcuts, recorded_statements
 from tests.library import (
     SCHEMAS,
@@ -477,6 +477,31 @@ def test_sort_by_what_is_no_column_is_refused_at_the_start() -> None:
     app.include_router(extras)
     with pytest.raises(TypeError, match="Store has no column colour to sort by"):
         check_schemas(iter_route_contexts(app.routes))
+
+
+def test_parameter_of_the_query_that_was_meant_for_the_path_is_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    things = APIRouter(prefix="/things/{thingId}")
+
+    @things.get("/bad")
+    def get_bad(thing_id: UUID) -> None: ...
+
+    @things.get("/good/{store_id}")
+    def get_good(
+        thing_id: Annotated[UUID, Path(alias="thingId")], store_id: UUID, some_id: UUID
+    ) -> None: ...
+
+    @things.get("/untaken")
+    def get_untaken() -> None: ...
+
+    app = FastAPI()
+    app.include_router(things)
+    warn_of_parameters(iter_route_contexts(app.routes))
+    assert caplog.messages == [
+        'GET /things/{thingId}/bad has `thing_id` in its query: write `Path(alias="thingId")` if'
+        " the path is meant"
+    ]
 
 
 @needs_shortcuts  # or parameters look otherwise on PostgreSQL

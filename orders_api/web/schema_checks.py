@@ -1,14 +1,17 @@
-"""What routes answer with and sort by, looked at before the first request."""
+"""What routes take, answer with and sort by, looked at before the first request."""
 
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
 from fastapi.routing import APIRoute, RouteContext
+from pydantic.alias_generators import to_camel
 
+from orders_api.logs import log
 from orders_api.storage.keyset import Keyset
 from orders_api.storage.projection import projection_of
 from orders_api.storage.schemas import schemas_in, table_of
 from orders_api.web.pagination import Page
+from orders_api.web.parameters import query_parameters
 
 
 def check_schemas(contexts: Iterable[RouteContext]) -> None:
@@ -35,3 +38,20 @@ def _sorts_of(context: RouteContext) -> Iterator[str]:
         if isinstance(page, type) and issubclass(page, Page) and "sort" in page.model_fields:
             for part in get_args(page.model_fields["sort"].annotation):
                 yield from get_args(part)
+
+
+def warn_of_parameters(contexts: Iterable[RouteContext]) -> None:
+    """Warn of `thing_id` in the query where the path has `thingId`, which it was to be.
+
+    FastAPI asks for no parameter of the path, and takes what has another name for the query's.
+    """
+    for context in contexts:
+        if isinstance(context.original_route, APIRoute):
+            for name, _ in query_parameters(context):
+                if name != to_camel(name) in context.param_convertors:
+                    log.warning(
+                        '%s has `%s` in its query: write `Path(alias="%s")` if the path is meant',
+                        f"{'/'.join(sorted(context.methods or ()))} {context.path}",
+                        name,
+                        to_camel(name),
+                    )
