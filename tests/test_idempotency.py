@@ -21,7 +21,16 @@ from orders_api.models import IdempotencyKey, Todo, TodoOut
 from orders_api.settings import Settings
 from orders_api.web import Router, Write, Writer
 from tests.conftest import Postgres, database_of, empty, local_client
-from tests.samples import STORE, Json, new_coupon, new_product, new_user, problem, sign_in
+from tests.samples import (
+    STORE,
+    Json,
+    new_coupon,
+    new_product,
+    new_store,
+    new_user,
+    problem,
+    sign_in,
+)
 
 BODIES: dict[str, Json] = {
     "/stores": STORE,
@@ -94,6 +103,20 @@ def test_longest_key_is_kept(client: TestClient) -> None:
     for status in ("first", "again"):
         response = client.post("/stores", json=STORE, headers=key("~" * 255))
         assert ("idempotent-replayed" in response.headers) == (status == "again")
+
+
+def test_sign_in_and_import_ignore_a_key(client: TestClient) -> None:
+    """As docs/retries.md says: sent again, neither has the first answer."""
+    new_user(client, "ada")
+    form = {"username": "ada", "password": "correct horse"}
+    tokens = [client.post("/token", data=form, headers=key("a")).json() for _ in range(2)]
+    assert tokens[0]["access_token"] != tokens[1]["access_token"]
+    line = {"storeId": new_store(client)["storeId"], "name": "Atlas", "price": 49.9}
+    headers = key("b") | {"content-type": "application/jsonl"}
+    again = [client.post("/products/import", json=line, headers=headers) for _ in range(2)]
+    assert again[0].json()["imported"] == 1
+    problem(again[1], 409, "already-exists")
+    assert len(client.get("/products").json()) == 1
 
 
 def test_keys_are_each_users_own(client: TestClient) -> None:

@@ -41,7 +41,10 @@ class TokenOut(BaseModel):
 async def create_token(
     request: Request, response: Response, form: Annotated[SignIn, Form()]
 ) -> TokenOut:
-    """Sign in with the OAuth 2.0 password form; 429 after 10 failures in a row."""
+    """Sign in with the OAuth 2.0 password form; 429 after 10 failures in a row.
+
+    An `Idempotency-Key` has no effect here: no token is kept, so each sign-in makes another one.
+    """
     response.headers["Cache-Control"] = "no-store"
     return TokenOut(access_token=await sign_in(request, form.username, form.password))
 
