@@ -189,9 +189,13 @@ def complete_revision(_: Any, __: Any, scripts: list[ops.MigrationScript]) -> No
 
 
 def fill_new_columns(upgrade: ops.UpgradeOps) -> None:
-    """Give the rows that are there the model's default in a new column that must not be null."""
+    """Give the rows that are there the model's default in a new column that must not be null.
+
+    Warn of one without a default, or with one that a function makes.
+    """
     for table in upgrade.ops:
-        for change in getattr(table, "ops", ()):
+        changes = getattr(table, "ops", [])
+        for change in tuple(changes):
             if not isinstance(change, ops.AddColumnOp) or change.column.nullable:
                 continue
             default = change.column.default
@@ -200,6 +204,9 @@ def fill_new_columns(upgrade: ops.UpgradeOps) -> None:
                 # Both databases read '1' as true, and '1.50' as a number where one is due.
                 text = str(int(value) if isinstance(value, bool) else value)
                 change.column.server_default = sa.DefaultClause(text)
+            elif change.column.server_default is None:
+                name = f"{change.table_name}.{change.column.name}"
+                warn(changes, f"Rows that are there have no value for {name}: see CONTRIBUTING.md.")
 
 
 class Comment(ops.MigrateOperation):
@@ -212,6 +219,12 @@ class Comment(ops.MigrateOperation):
 @renderers.dispatch_for(Comment)
 def render_comment(_: AutogenContext, comment: Comment) -> str:
     return f"# {comment.text}"
+
+
+def warn(changes: list[ops.MigrateOperation], text: str) -> None:
+    """Say something in the log, and in the revision itself."""
+    changes.insert(0, Comment(text))
+    log.warning(text)
 
 
 def warn_of_renames(upgrade: ops.UpgradeOps) -> None:
@@ -231,9 +244,7 @@ def warn_of_renames(upgrade: ops.UpgradeOps) -> None:
                     added.append(f"{change.table_name}.{change.column.name}")
         if dropped and added:
             what = f"Drops {', '.join(dropped)} with all data and adds {', '.join(added)}"
-            warning = f"{what}: if this is a rename, see CONTRIBUTING.md."
-            changes.insert(0, Comment(warning))
-            log.warning(warning)
+            warn(changes, f"{what}: if this is a rename, see CONTRIBUTING.md.")
 
 
 def compare_server_default(*args: Any) -> bool | None:

@@ -339,3 +339,47 @@ def test_schema_is_changed_as_shown(copy: Copy, kind: str) -> None:
     (join,) = blocks("sh", section("Join two heads"))
     copy.run(join)
     assert "(head)" in copy.run("alembic current")
+
+
+TAGS = """
+
+class TagOut(Out):
+    tag_id: Key
+
+
+class Tag(TagOut, table=True):
+    __tablename__ = "tags"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_rows_that_are_there_get_a_value_as_shown(copy: Copy, kind: str) -> None:
+    if kind == "postgresql":
+        if Postgres.server is None:
+            pytest.skip("There is no embedded PostgreSQL to make a database on.")
+        copy.environment["DATABASE_URL"] = Postgres.create("filled_columns")
+    models = copy.folder / "orders_api" / "models.py"
+    models.write_text(models.read_text("utf-8") + TAGS, "utf-8")
+    copy.run("orders-api migrate && alembic revision --autogenerate -m tags && orders-api migrate")
+    add = "session.add(Tag()); session.commit()"
+    copy.run(f"echo '{add}' | orders-api shell")
+
+    models.write_text(models.read_text("utf-8").replace("TagOut(Out)", "TagOut(Timestamps, Out)"))
+    shown = copy.run("alembic revision --autogenerate -m times 2>&1")
+    (script,) = (copy.folder / "migrations" / "versions").glob("*times.py")
+    text = script.read_text("utf-8")
+    for name in ("created_at", "updated_at"):
+        warning = f"Rows that are there have no value for tags.{name}: see CONTRIBUTING.md."
+        assert f"WARNING {warning}" in shown
+        assert f"# {warning}" in text
+    assert "could not be migrated" in copy.run("orders-api migrate || true")
+
+    (body,) = blocks("python", section("Add a column that must not be null"))
+    imports, _, upgrade = body.partition("def upgrade")
+    text = re.sub("upgrade.*?(?=def downgrade)", f"upgrade{upgrade}\n\n", text, flags=re.DOTALL)
+    script.write_text(text.replace("import sqlalchemy", f"{imports.strip()}\n\nimport sqlalchemy"))
+    copy.run(f"ruff check {script} && ruff format --check {script}")
+    copy.run("orders-api migrate && alembic check && alembic downgrade -1 && orders-api migrate")
+    query = "print(session.exec(select(Tag)).one().created_at.year > 2000)"
+    assert "True" in copy.run(f"echo '{query}' | orders-api shell")
