@@ -50,6 +50,7 @@ def run_online() -> None:
         sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
     if engine.dialect.name == "postgresql":
         sa.event.listen(engine, "connect", set_up_connection)
+        sa.event.listen(engine, "begin", take_turn)
         # A stricter default would show those who wait for the lock the schema before it.
         engine = engine.execution_options(isolation_level="READ COMMITTED")
     for attempt in range(ATTEMPTS):
@@ -86,6 +87,13 @@ def leave_foreign_keys_alone(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA foreign_keys = OFF")
 
 
+def take_turn(connection: sa.Connection) -> None:
+    """Wait for other migrations, then for no table long; anew after an `autocommit_block`."""
+    if connection.get_isolation_level() != "AUTOCOMMIT":  # in which each statement is on its own
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{SECONDS}s'")
+
+
 def run(connection: sa.Connection) -> None:
     context.configure(
         connection=connection,
@@ -100,9 +108,6 @@ def run(connection: sa.Connection) -> None:
         transactional_ddl=True,
     )
     with context.begin_transaction():
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{SECONDS}s'")
         has_revision = context.get_context().get_current_heads()
         if not (context.config.attributes.get("only_if_empty") and has_revision):
             # `current`, `check` and `revision` go to no revision: they only look.

@@ -406,6 +406,23 @@ def test_rows_that_were_there_have_the_time_of_the_migration(migrated: str) -> N
             assert client.get(path, params=later).json() == []
 
 
+AUTOCOMMIT_BLOCK = """
+with op.get_context().autocommit_block():
+    op.create_index("another", "todos", ["task"], postgresql_concurrently=True)
+if op.get_context().dialect.name == "postgresql":
+    own = "FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+    query = sa.text(f"SELECT current_setting('lock_timeout'), count(*) {own}")
+    assert op.get_bind().execute(query).all() == [("1s", 1)]
+"""
+
+
+def test_migration_goes_on_under_its_locks_after_an_autocommit_block(
+    project: Path, migrated: str
+) -> None:
+    migrate_to_another(project, migrated, AUTOCOMMIT_BLOCK)
+    assert "another" in str(schema(migrated)["todos"])
+
+
 @pytest.mark.slow  # of a migration that does not change any more
 def test_order_items_get_what_their_orders_are_filtered_by(url: str) -> None:
     with api(url) as client:
