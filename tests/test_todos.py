@@ -75,3 +75,8 @@ def test_each_member_of_another_type_is_named_as_httpie_sends_it(client: TestCli
             "detail": "must be true or false, not text (in HTTPie: `complete:=true`, with a colon)",
         },
     ]
+
+
+def test_filter_that_is_neither_true_nor_false_is_refused(client: TestClient) -> None:
+    answer = problem(client.get("/todos?complete=maybe"), 422, "invalid")
+    assert answer["errors"] == [{"parameter": "complete", "detail": "must be true or false"}]

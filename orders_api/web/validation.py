@@ -84,7 +84,7 @@ def explain(item: Mapping[str, Any], known: Iterable[str] = ()) -> str:
             return "is not known here"
         case _ if item.get("input", "") is None:
             return "must not be null"
-        case "bool_type":
+        case "bool_type" | "bool_parsing":
             return "must be true or false"
         case "int_type" | "int_parsing" | "int_from_float":
             return "must be a whole number"
