@@ -246,9 +246,16 @@ def failing_client(database_url: str) -> Iterator[TestClient]:
     async def get_wrong_type() -> dict[str, Any]:
         return {"task": "A", "complete": "a secret", "todoId": 1}
 
+    unawaited = wrong()
+
+    @router.get("/no-await", response_model=TodoOut)
+    async def get_no_await() -> object:
+        return unawaited
+
     app.include_router(router)
     with local_client(app) as client:
         yield client
+    unawaited.close()
 
 
 ELSEWHERE = {"host": "orders.example"}
@@ -278,6 +285,11 @@ def test_wrong_answer_is_named_by_its_member(failing_client: TestClient) -> None
     assert detail == "ResponseValidationError: `response.complete`: Input should be a valid boolean"
     detail = problem(failing_client.get("/wrong-object"), 500, "internal")["detail"]
     assert detail == "ValidationError: `complete`: Input should be a valid boolean"
+
+
+def test_missing_await_is_named(failing_client: TestClient) -> None:
+    detail = problem(failing_client.get("/no-await"), 500, "internal")["detail"]
+    assert detail == "ResponseValidationError: `response`: an `await` is missing"
 
 
 def test_unexpected_failure_is_named_even_if_it_is_no_unicode(

@@ -1,6 +1,7 @@
 """One place where exceptions become answers: RFC 9457 problem details for every status >= 400."""
 
 import logging
+from inspect import iscoroutine
 
 import sqlalchemy.exc
 from fastapi import FastAPI, Request, Response
@@ -127,7 +128,8 @@ def from_failure(error: Exception, request: Request) -> Problem:
     message = str(error)
     if isinstance(error, ResponseValidationError | ValidationError) and error.errors():
         first = error.errors()[0]
-        message = f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}"
+        said = "an `await` is missing" if iscoroutine(first["input"]) else first["msg"]
+        message = f"`{'.'.join(map(str, first['loc']))}`: {said}"
     first_line = message.partition("\n")[0].encode("utf-8", "backslashreplace").decode()
     return Problem(INTERNAL, f"{type(error).__name__}: {first_line}")
 
