@@ -306,6 +306,7 @@ def test_wrong_statement_is_500_where_the_schema_is_that_of_the_code(
     response = failing_client.get("/wrong")
     detail = problem(response, 500, "internal")["detail"]
     assert re.match(r"(Operational|Programming)Error: .*column.* colour|.*colour.* does", detail)
+    assert detail.endswith("; has a model changed, without a migration yet?")
     assert "secret" not in response.text
     response = failing_client.get("/wrong", headers=ELSEWHERE)
     assert problem(response, 500, "internal")["detail"] == "Something went wrong on the server."

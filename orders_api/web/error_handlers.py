@@ -23,7 +23,7 @@ from orders_api.problems import (
     blank_type,
     phrase_of,
 )
-from orders_api.storage.errors import from_database_error
+from orders_api.storage.errors import from_database_error, names_what_is_missing
 from orders_api.web.security import is_trusted
 from orders_api.web.validation import from_validation_error, shorten
 
@@ -131,7 +131,9 @@ def from_failure(error: Exception, request: Request) -> Problem:
         said = "an `await` is missing" if iscoroutine(first["input"]) else first["msg"]
         message = f"`{'.'.join(map(str, first['loc']))}`: {said}"
     first_line = message.partition("\n")[0].encode("utf-8", "backslashreplace").decode()
-    return Problem(INTERNAL, f"{type(error).__name__}: {first_line}")
+    is_missing = names_what_is_missing(error)
+    hint = "; has a model changed, without a migration yet?" if is_missing else ""
+    return Problem(INTERNAL, f"{type(error).__name__}: {first_line}{hint}")
 
 
 def add_error_handlers(app: FastAPI) -> None:
