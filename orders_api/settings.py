@@ -230,7 +230,8 @@ class Settings(BaseSettings):
             first = error.errors(include_url=False, include_input=False)[0]
             name = str(first["loc"][0]).upper()
             message = first["msg"].removeprefix("Value error, ").replace("Input should", "must")
-            message = message.replace("String should", "must")
+            message = message.replace("String should", "must").partition(", unable to")[0]
+            message = message.replace("a valid boolean", "true or false")
             raise SettingsError(f"{name} is wrong: it {message}.") from None
 
     @property
