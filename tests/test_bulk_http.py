@@ -127,6 +127,8 @@ def test_duplicate_is_409(client: TestClient) -> None:
 
 
 def test_no_more_than_twenty_errors_are_named(client: TestClient) -> None:
+    answer = problem(post(client, "{", "{"), 400, "malformed")
+    assert answer["detail"].endswith(" (and 1 more bad line).")
     answer = problem(post(client, *["{"] * 300), 400, "malformed")
     assert [error["line"] for error in answer["errors"]] == list(range(1, 21))
     assert answer["detail"].endswith("(and at least 199 more bad lines).")

@@ -107,7 +107,7 @@ async def import_body(
     if first_lines and not skip_bad:
         first = first_lines[0]
         at_least = "at least " if has_more else ""
-        more = f" (and {at_least}{bad - 1} more bad lines)" if bad > 1 else ""
+        more = f" (and {at_least}{bad - 1} more bad line{'s' * (bad > 2)})" if bad > 1 else ""
         sentence = f"Nothing is imported, because of line {first.number}: {first}{more}."
         raise Problem(first.problem_type, sentence, errors=errors)
     return Imported(
