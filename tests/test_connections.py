@@ -539,3 +539,18 @@ def test_damaged_file_is_503_until_it_is_put_right(
         file.write_bytes(good)
         for request in (REQUESTS["list"], REQUESTS["create"], REQUESTS["ready"]):
             assert request(client, {}).is_success
+
+
+def test_server_whose_file_is_removed_or_replaced_is_not_ready(
+    migrated_file: Path, tmp_path: Path
+) -> None:
+    file, other = tmp_path / "orders.db", tmp_path / "other.db"
+    file.write_bytes(migrated_file.read_bytes())
+    other.write_bytes(migrated_file.read_bytes())
+    with local_client(create_app(Settings(database_url=f"sqlite:///{file}"))) as client:
+        assert client.get("/ready").status_code == 200
+        for change in (file.unlink, lambda: other.rename(file)):
+            change()
+            answer = problem(client.get("/ready"), 503, "not-migrated")
+            sentence = "The database's file was removed or replaced: start the server anew."
+            assert answer["detail"] == sentence

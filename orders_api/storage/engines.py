@@ -33,6 +33,7 @@ from orders_api.storage.sqlite import (
     SqliteConnection,
     TakesLongError,
     begin_immediate,
+    identity_of,
     prepare_connection,
 )
 from orders_api.storage.stale_connections import mark_tried
@@ -55,6 +56,7 @@ class Database:
         self.is_sqlite = settings.is_sqlite
         self.shortcuts = settings.shortcuts and has_private_names(backend)
         self._anchor: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None  # of SQLite's, as it was at the start
         self._statements: dict[tuple[Executable, Names], Statement] = {}
         self._listings: dict[Any, tuple[Statement, list[str]]] = {}
         # PostgreSQL's own form of parameters, which the driver sends as they are.
@@ -226,11 +228,14 @@ class Database:
 
     async def schema_advice(self) -> str | None:
         """Return what to do about a schema that is not the code's, and None if it is."""
+        if self._file and self._file != identity_of(self.url.database):
+            return "The database's file was removed or replaced: start the server anew."
         read = self.read(lambda connection: greenlet_spawn(schema_advice, connection.connection))
         return await abandon_after(self.timeout, read)
 
     async def migrate_if_empty(self) -> None:
         await asyncio.to_thread(migrate, self.url, only_if_empty=True)
+        self._file = identity_of(self.url.database)
 
     async def dispose(self) -> None:
         await self.close_idle()

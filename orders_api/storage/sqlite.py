@@ -10,6 +10,7 @@ its rows takes several times as long. What may take long never does:
 - What waits for the disk, as a commit does, runs in a thread.
 """
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,15 @@ def remove_leftovers(file: str | Path | None) -> None:
     if found and not Path(f"{file}").exists():  # looked at last: another process may just make it
         for one in found:
             one.unlink(missing_ok=True)
+
+
+def identity_of(file: str | None) -> tuple[int, int] | None:
+    """Return what tells a file from one that takes its place, and None if there is none."""
+    try:
+        state = os.stat(file or "")
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
 
 
 class SqliteConnection(sqlite3.Connection):
