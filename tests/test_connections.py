@@ -541,7 +541,7 @@ def test_damaged_file_is_503_until_it_is_put_right(
             assert request(client, {}).is_success
 
 
-def test_server_whose_file_is_removed_or_replaced_is_not_ready(
+def test_server_whose_file_is_removed_or_replaced_refuses_to_write(
     migrated_file: Path, tmp_path: Path
 ) -> None:
     file, other = tmp_path / "orders.db", tmp_path / "other.db"
@@ -549,8 +549,13 @@ def test_server_whose_file_is_removed_or_replaced_is_not_ready(
     other.write_bytes(migrated_file.read_bytes())
     with local_client(create_app(Settings(database_url=f"sqlite:///{file}"))) as client:
         assert client.get("/ready").status_code == 200
+        new_store(client)
         for change in (file.unlink, lambda: other.rename(file)):
             change()
-            answer = problem(client.get("/ready"), 503, "not-migrated")
             sentence = "The database's file was removed or replaced: start the server anew."
-            assert answer["detail"] == sentence
+            assert problem(client.get("/ready"), 503, "not-migrated")["detail"] == sentence
+            for path, body in (("/stores", STORE), ("/todos", {"task": "A"})):
+                answer = client.post(path, json=body)
+                assert problem(answer, 503, "unavailable")["detail"] == sentence
+            assert len(client.get("/stores").json()) == 1
+    assert file.read_bytes() == migrated_file.read_bytes()

@@ -19,7 +19,7 @@ from sqlmodel import SQLModel
 from orders_api.settings import IN_MEMORY, Settings
 from orders_api.storage.deadline import abandon_after
 from orders_api.storage.driver import PooledConnection
-from orders_api.storage.errors import StaleConnectionError
+from orders_api.storage.errors import FileReplacedError, StaleConnectionError
 from orders_api.storage.keyset import Keyset
 from orders_api.storage.migrations import migrate, schema_advice
 from orders_api.storage.observers import observe_statements
@@ -90,14 +90,14 @@ class Database:
         self.to_search = self.to_read
         # A search may read every row: connections, and the processor, are left to others.
         self.searches: AbstractAsyncContextManager[Any] = asyncio.Semaphore(size // 4 or 1)
-        self.transactions = Transactions(self.to_write)
+        self.transactions = Transactions(self.to_write, self.check_file)
         if self.is_sqlite:
             event.listen(self.writer.sync_engine, "begin", begin_immediate)
         if self.is_sqlite and self.shortcuts and not self._anchor:
             # A few at once, so that others find connections and the processor.
             self.to_search = self._pool(self.reader, MOST_SEARCHES)
             self.searches = nullcontext()
-            self.transactions = GroupedTransactions(self.to_write, self.timeout)
+            self.transactions = GroupedTransactions(self.to_write, self.check_file, self.timeout)
 
     def _pool(self, engine: AsyncEngine, size: int) -> ConnectionPool:
         """Make a pool; if a connection breaks, those that are idle in all pools are closed."""
@@ -139,6 +139,8 @@ class Database:
             **options,
         )
         if self.is_sqlite:
+            # A new connection would share the old file's locks and index with the new file.
+            event.listen(engine.sync_engine, "do_connect", self.check_file)
             event.listen(engine.sync_engine, "connect", prepare_connection)
         else:
             event.listen(engine.sync_engine, "connect", set_up_connection)
@@ -228,10 +230,22 @@ class Database:
 
     async def schema_advice(self) -> str | None:
         """Return what to do about a schema that is not the code's, and None if it is."""
-        if self._file and self._file != identity_of(self.url.database):
-            return "The database's file was removed or replaced: start the server anew."
+        try:
+            self.check_file()
+        except FileReplacedError as error:
+            return str(error)
         read = self.read(lambda connection: greenlet_spawn(schema_advice, connection.connection))
         return await abandon_after(self.timeout, read)
+
+    def check_file(self, *_: Any) -> None:
+        """Raise FileReplacedError if what is committed to SQLite's file would be lost.
+
+        SQLite looks itself, but not in WAL mode (SQLITE_READONLY_DBMOVED).
+        """
+        if self._file and self._file != identity_of(self.url.database):
+            raise FileReplacedError(
+                "The database's file was removed or replaced: start the server anew."
+            )
 
     async def migrate_if_empty(self) -> None:
         await asyncio.to_thread(migrate, self.url, only_if_empty=True)

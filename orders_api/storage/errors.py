@@ -22,6 +22,8 @@ def from_database_error(error: Exception) -> Problem | None:
     """Tell by SQLSTATE (PostgreSQL) or result code (SQLite), never by a message's text."""
     if isinstance(getattr(error, "orig", None), OverflowError | ValueError):
         return Problem(INVALID, UNREPRESENTABLE)  # it did not even reach the database
+    if isinstance(error, FileReplacedError):
+        return Problem.unavailable(str(error))
     if not isinstance(error, sqlalchemy.exc.DBAPIError):
         # The pool has no connection to give, or the time for the request is over.
         unavailable = isinstance(error, _NO_ANSWER) or is_retried(error)
@@ -53,6 +55,10 @@ def from_database_error(error: Exception) -> Problem | None:
 
 class StaleConnectionError(ConnectionError):
     """A connection was of no use any more, and nothing was done with it: it is safe to repeat."""
+
+
+class FileReplacedError(OSError):
+    """SQLite's file is not at its place any more."""
 
 
 _NO_ANSWER = (sqlalchemy.exc.TimeoutError, TimeoutError, OSError)

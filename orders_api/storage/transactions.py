@@ -31,8 +31,10 @@ PAUSE = 0.002  # seconds at most between two looks whether another process has e
 class Transactions:
     """Transactions that begin and end by themselves."""
 
-    def __init__(self, pool: ConnectionPool) -> None:
+    def __init__(self, pool: ConnectionPool, check: Callable[[], None]) -> None:
+        """Begin them on connections of a pool; `check` raises if none must be committed."""
         self._pool = pool
+        self._check = check
 
     async def begin(self, *, alone: bool = False) -> PooledConnection:  # noqa: ARG002 - see below
         """Return a connection that is in a transaction; `end` that, whatever happens."""
@@ -49,6 +51,7 @@ class Transactions:
         is_committed = False
         try:
             if commit:
+                self._check()
                 await connection.commit()
                 is_committed = True
         finally:
@@ -72,8 +75,8 @@ class GroupedTransactions(Transactions):
     A unit of work that may take long begins `alone`, so that those before it need not wait for it.
     """
 
-    def __init__(self, pool: ConnectionPool, timeout: float) -> None:
-        super().__init__(pool)
+    def __init__(self, pool: ConnectionPool, check: Callable[[], None], timeout: float) -> None:
+        super().__init__(pool, check)
         self._timeout = timeout
         self._is_taken = False
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -155,6 +158,7 @@ class GroupedTransactions(Transactions):
         is_durable, is_kept = group.is_durable, False
         try:
             if group.size and group.connection.in_transaction:
+                self._check()
                 await group.connection.commit()
                 is_kept = True
         except IntegrityError as error:  # of a constraint that is deferred until now
