@@ -83,8 +83,8 @@ class RouteTable(BaseRoute):
         elif method in patterns and (match := patterns[method].match(path)):
             entry = entries[str(match.lastgroup)]
             if entry:
-                first = int(match.lastindex or 0) + 1
-                parameters = {name: match[first + i] for i, name in enumerate(entry.parameters)}
+                for group, name in enumerate(entry.parameters, int(match.lastindex or 0) + 1):
+                    parameters[name] = match[group]
         else:
             entry = None
         if entry is None:
