@@ -46,7 +46,7 @@ def warn_of_parameters(contexts: Iterable[RouteContext]) -> None:
     FastAPI asks for no parameter of the path, and takes what has another name for the query's.
     """
     for context in contexts:
-        if isinstance(context.original_route, APIRoute):
+        if isinstance(context.original_route, APIRoute) and context.param_convertors:
             for name, _ in query_parameters(context):
                 if name != to_camel(name) in context.param_convertors:
                     log.warning(
