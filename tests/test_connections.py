@@ -177,11 +177,15 @@ def test_interrupted_statement_leaves_other_connections_open_if_the_server_answe
         await connection.close()  # as psycopg does when nothing comes
 
     async def others_are_open() -> bool:
+        runs = f"SELECT count(*) {BACKENDS} AND state = 'active'"
         link, other = await pool.acquire(), await pool.acquire()
         await pool.release(other)
         statement = database.statement(select(func.pg_sleep(60)))
         task = asyncio.create_task(link.values(statement, {}))
-        await asyncio.sleep(0.05)
+        for _ in range(10_000):
+            if postgresql.execute(runs).fetchone() == (1,):
+                break
+            await asyncio.sleep(0.001)
         if silent:
             monkeypatch.setattr(psycopg.AsyncConnection, "cancel_safe", give_up)
         task.cancel()
