@@ -1,5 +1,6 @@
 """Whatever a team adds to the application works as FastAPI says, with shortcuts and without."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -83,6 +84,28 @@ def test_exception_handler_of_the_team_reads_the_body(app: FastAPI) -> None:
         assert (response.status_code, response.json()) == (418, [{"name": 1}, '{"name":1}'])
         response = client.post("/items?x=1", json={"name": "a"})
         assert (response.status_code, response.json()) == (418, [None, '{"name":"a"}'])
+
+
+class TeamError(Exception):
+    pass
+
+
+def test_exception_handler_reads_the_body_that_an_endpoint_for_get_has_read(app: FastAPI) -> None:
+    async def answer(request: Request, _: TeamError) -> Response:
+        return JSONResponse((await asyncio.wait_for(request.body(), 1)).decode(), 418)
+
+    router = Router()
+
+    @router.get("/items")
+    async def list_items(request: Request) -> list[TeamItem]:
+        raise TeamError(await request.body())
+
+    app.include_router(router)
+    app.exception_handler(TeamError)(answer)
+    with local_client(app) as client:
+        for body in (b"", b"a"):
+            response = client.request("GET", "/items", content=body)
+            assert (response.status_code, response.json()) == (418, body.decode())
 
 
 def test_handler_of_failures_does_not_wait_for_the_body(app: FastAPI) -> None:

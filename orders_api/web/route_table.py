@@ -135,15 +135,15 @@ def _entry(context: RouteContext) -> Entry | None:
     handle = build_fast_handler(context, DEPENDENCIES)
     if handle is None:
         return None
-    answer = route.wrap(handle)
+    answer = route.wrap(handle, route.takes_body)
     app = routing.request_response(answer) if route.takes_body else _answered_by(answer)
     return Entry(route, list(context.param_convertors), app)
 
 
 def _answered_by(answer: RequestHandler) -> ASGIApp:
-    """Make an application as Starlette does, but without a second `ExceptionMiddleware`.
+    """Make an application as Starlette does, but without handling exceptions a second time.
 
-    Handlers of exceptions get a request from that in which the body is kept, if it was read.
+    Their handlers get another request, so that the endpoint must not have read the body of its own.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -38,8 +38,9 @@ class Route(APIRoute):
 
     @property
     def takes_body(self) -> bool:
-        """Whether a request may have a body that somebody reads."""
-        return bool(self.body_field) or self.methods != {"GET"}
+        """Whether the endpoint may read a body: it asks for one, or for the request."""
+        is_read = self.body_field or self.dependant.request_param_name
+        return bool(is_read) or self.methods != {"GET"}
 
     @property
     def may_be_fast(self) -> bool:
@@ -50,15 +51,20 @@ class Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         return self.wrap(super().get_route_handler())
 
-    def wrap(self, handle: RequestHandler) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap what calls this endpoint in what all endpoints have in common."""
+    def wrap(
+        self, handle: RequestHandler, takes_body: bool = True
+    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap what calls this endpoint in what all endpoints have in common.
+
+        Without `takes_body`, neither it nor a dependency may read one.
+        """
         media_types = [JSON]
         if self.body_field:
             info = self.body_field.field_info
             is_form = isinstance(info, params.Form)
             media_types = FORMS if is_form else [getattr(info, "media_type", JSON)]
 
-        is_item, takes_body = self.is_item, self.takes_body
+        is_item = self.is_item
         is_single = is_item or self.status_code == 201
         preferences: list[str] = []
         if self.methods != {"GET"} and not self.public:
