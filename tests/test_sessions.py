@@ -212,6 +212,25 @@ def test_snapshot_is_refused_in_a_transaction_that_writes(endpoint: Endpoint) ->
     endpoint(call)
 
 
+def test_snapshot_is_refused_while_another_task_has_one(kept_url: str) -> None:
+    async def call(read: Read, write: Write) -> None:
+        refused = asyncio.Event()
+
+        async def enter() -> None:
+            try:
+                async with read.snapshot():
+                    await refused.wait()
+            except RuntimeError:
+                refused.set()
+
+        await write.database.close_idle()  # so that both wait for a connection
+        await asyncio.gather(enter(), enter())
+
+    endpoint = Endpoint(create_app(Settings(database_url=kept_url)))
+    with endpoint.client:
+        endpoint(call)
+
+
 # --- Write --------------------------------------------------------------------------------
 
 

@@ -74,15 +74,21 @@ class Reader:
 
         The request itself cannot write meanwhile. A connection is held until the end.
         """
-        if self._snapshot or _transaction_of(self.request):
-            raise RuntimeError("A snapshot begins before the request writes, and within no other")
-        self._snapshot = await self.database.to_read.acquire()
+        self._check_no_snapshot()
+        connection = await self.database.to_read.acquire()
         try:
-            await self._snapshot.begin_snapshot()
+            self._check_no_snapshot()  # again, as another task may have begun one meanwhile
+            self._snapshot = connection
+            await connection.begin_snapshot()
             yield
         finally:
-            snapshot, self._snapshot = self._snapshot, None
-            await self.database.to_read.release(snapshot, roll_back=True)
+            if self._snapshot is connection:
+                self._snapshot = None
+            await self.database.to_read.release(connection, roll_back=True)
+
+    def _check_no_snapshot(self) -> None:
+        if self._snapshot or _transaction_of(self.request):
+            raise RuntimeError("A snapshot begins before the request writes, and within no other")
 
     async def get_or_404(self, schema: type[Schema], key: Any) -> Schema:
         """Read one object as its Out class shows it, or answer 404."""
