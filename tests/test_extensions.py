@@ -193,6 +193,12 @@ def test_application_is_mounted_in_another(app: FastAPI) -> None:
         assert client.get(response.headers["location"]).json() == response.json()
         assert client.get("/shop/todos/").json() == [response.json()]
         assert client.get("/todos").status_code == 404
+        response = client.get("/shop/products/import")
+        problem(response, 405, "method-not-allowed")
+        assert response.headers["allow"] == "OPTIONS, POST"
+        lines = b"\n" * 2**21  # more than other bodies may have
+        headers = {"Content-Type": "application/x-ndjson"}
+        assert client.post("/shop/products/import", content=lines, headers=headers).is_success
 
 
 def test_frontend_is_asked_last(app: FastAPI, tmp_path: Path) -> None:

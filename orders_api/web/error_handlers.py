@@ -24,6 +24,7 @@ from orders_api.problems import (
     phrase_of,
 )
 from orders_api.storage.errors import from_database_error, names_what_is_missing
+from orders_api.web.requests import path_within
 from orders_api.web.security import is_trusted
 from orders_api.web.validation import from_validation_error, shorten
 
@@ -72,7 +73,7 @@ def _allowed_methods(request: Request) -> set[str]:
         for route in iter_route_contexts(request.app.routes)
         if route.matches(request.scope)[0] != Match.NONE
     ]
-    own = [route for route in routes if route.path == request.scope["path"]]
+    own = [route for route in routes if route.path == path_within(request.scope)]
     # Mounted files have no list of methods.
     methods = {method for route in own or routes for method in route.methods or ("GET",)}
     return methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())

@@ -18,6 +18,7 @@ from uuid_utils import uuid4
 from orders_api.logs import log, log_request, request_state
 from orders_api.problems import FORBIDDEN, NOT_FOUND, TOO_LARGE, Problem
 from orders_api.web.error_handlers import from_failure
+from orders_api.web.requests import path_within
 
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -145,7 +146,7 @@ class LastResort:
 
     def check_size(self, scope: Scope, size: int) -> None:
         if size > self.max_body_bytes and size > (
-            limit := self.limits.get(scope["path"], self.max_body_bytes)
+            limit := self.limits.get(path_within(scope), self.max_body_bytes)
         ):
             detail = f"The body must not be larger than {limit} bytes."
             raise Problem(TOO_LARGE, detail, headers={"Connection": "close"})

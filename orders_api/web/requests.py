@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from starlette.types import Scope
 
 from orders_api.problems import MALFORMED, UNSUPPORTED, Problem
 from orders_api.web.strict_json import parse_json
@@ -34,6 +35,12 @@ class StrictRequest(Request):
             return parse_json(await self.body())
         except ValueError as error:
             raise Problem(MALFORMED, f"The body {error}.") from None
+
+
+def path_within(scope: Scope) -> str:
+    """Return a path as the application's routes have it, which may be mounted in another one."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def check_query(request: Request, known: Mapping[str, bool]) -> None:

@@ -19,7 +19,7 @@ from orders_api.web.fast_path import RequestHandler
 from orders_api.web.line_bodies import MEDIA_TYPES, Lines, temporary_file
 from orders_api.web.parameters import query_parameters
 from orders_api.web.prefer import MINIMAL, ROLLBACK, apply_preferences, preferred
-from orders_api.web.requests import JSON, StrictRequest, check_media_type, check_query
+from orders_api.web.requests import JSON, StrictRequest, check_media_type, check_query, path_within
 from orders_api.web.retries import retry_on_conflict
 from orders_api.web.security import ANYONE, authorize
 from orders_api.web.sessions import RequestTransaction
@@ -114,7 +114,7 @@ class Route(APIRoute):
             included = included_in[app]
             if takes_body:
                 request = StrictRequest(request)
-            if is_item and request.scope["path"] in included.fixed_paths:
+            if is_item and path_within(request.scope) in included.fixed_paths:
                 raise HTTPException(405)  # `/products/import`, which is no id of a product
             # Not `request.state`: each access to that takes longer than a step of the way to here.
             state = request.scope["state"]
