@@ -575,6 +575,23 @@ def test_flush_that_goes_on_when_the_request_has_failed_is_no_part_of_the_next_o
         empty(client)
 
 
+def test_insert_that_waits_for_its_turn_is_undone_too(endpoint: Endpoint) -> None:
+    async def call(_: Read, write: Write) -> None:
+        await write.create(Store.model_validate(STORE))
+        connection = await write.pooled_connection()
+        async with connection.running:
+            insert = asyncio.create_task(write.create(Store.model_validate(STORE)))
+            await asyncio.sleep(0)
+            undo = asyncio.create_task(write.rollback())
+            for _step in range(20):  # until both wait
+                await asyncio.sleep(0)
+        await asyncio.gather(insert, undo)
+
+    endpoint(call)
+    create(endpoint.client, "/todos", {"task": "A"})  # on the same connection
+    assert endpoint.client.get("/stores").json() == []
+
+
 def test_call_that_ends_what_was_rolled_back_does_not_wait_for_itself(endpoint: Endpoint) -> None:
     async def call_after_block(_: Read, write: Write) -> None:
         with suppress(LookupError):

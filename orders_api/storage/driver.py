@@ -196,9 +196,9 @@ class PooledConnection:
 
     async def rollback(self) -> None:
         """Undo what was not committed, whether SQLAlchemy knows of it or not."""
-        self.pipeline.waiting.clear()
 
         def rollback() -> None:
+            self.pipeline.waiting.clear()  # only now, as another task may have put something there
             try:
                 self.connection.rollback()
                 if not self.connection.invalidated:
