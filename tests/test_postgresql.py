@@ -304,6 +304,19 @@ def test_statement_that_the_server_ends_has_its_error(autocommit: bool) -> None:
     connected(check, autocommit=autocommit)
 
 
+def test_statement_ends_when_another_task_closes_the_connection() -> None:
+    async def check(connection: PostgresConnection) -> None:
+        process = connection.info.backend_pid
+        statement = asyncio.create_task(connection.fetch(b"SELECT pg_sleep(60)", []))
+        await until_it_sleeps(process)
+        await connection.close()
+        ended, _ = await asyncio.wait([statement], timeout=20)
+        assert ended
+        assert isinstance(statement.exception(), psycopg.OperationalError)
+
+    connected(check)
+
+
 def test_connection_that_the_network_resets_is_closed() -> None:
     """uvloop tells of that once only."""
     there = conninfo_to_dict(Postgres.url or "")

@@ -101,6 +101,7 @@ class PostgresConnection(AsyncConnection[tuple[Any, ...]]):
             self._timer.cancel()
         self._unwatch()
         await super().close()
+        self._wake()  # another task, which finds it closed
 
     # --- Statements -----------------------------------------------------------------------
 
