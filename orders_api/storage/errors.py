@@ -28,7 +28,7 @@ def from_database_error(error: Exception) -> Problem | None:
         # The pool has no connection to give, or the time for the request is over.
         unavailable = isinstance(error, _NO_ANSWER) or is_retried(error)
         return Problem.unavailable() if unavailable else None
-    code = _code(error)
+    code = code_of(error.orig)
     statement = (error.statement or "").lstrip().upper()
     if isinstance(error, sqlalchemy.exc.IntegrityError):
         if code in UNIQUE:
@@ -70,9 +70,9 @@ def is_retried(error: Exception) -> bool:
     if isinstance(error, StaleDataError | StaleConnectionError):
         return True
     return isinstance(error, sqlalchemy.exc.DBAPIError) and (
-        _code(error) in RETRIED
+        code_of(error.orig) in RETRIED
         # Another process opens or closes the file, for which SQLite does not always wait.
-        or _code(error).startswith("SQLITE_BUSY")
+        or code_of(error.orig).startswith("SQLITE_BUSY")
     )
 
 
@@ -80,13 +80,12 @@ def names_what_is_missing(error: Exception) -> bool:
     """Tell whether a statement names a table or a column that the schema does not have."""
     # On SQLite "no such table" and "no such column" share a general code with syntax errors.
     missing = {"42P01", "42703", "SQLITE_ERROR"}
-    return isinstance(error, sqlalchemy.exc.DBAPIError) and _code(error) in missing
+    return isinstance(error, sqlalchemy.exc.DBAPIError) and code_of(error.orig) in missing
 
 
-def _code(error: sqlalchemy.exc.DBAPIError) -> str:
-    return str(
-        getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or ""
-    )
+def code_of(error: BaseException | None) -> str:
+    """Return the SQLSTATE or the result code of a driver's error, or an empty text."""
+    return getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None) or ""
 
 
 def _duplicate_sentence(error: sqlalchemy.exc.IntegrityError) -> str:

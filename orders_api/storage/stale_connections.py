@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from orders_api.storage.errors import BAD_FILE, READ_ONLY, StaleConnectionError
+from orders_api.storage.errors import BAD_FILE, READ_ONLY, StaleConnectionError, code_of
 from orders_api.storage.observers import Info
 
 UNTRIED = "untried"
@@ -44,9 +44,8 @@ def examine(
     With it StaleConnectionError if the transaction may be repeated, because nothing was done in it,
     or a prepared statement was refused.
     """
-    state = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None) or ""
     is_outdated = _has_outdated_plan(error)
-    is_disconnect = is_disconnect or is_outdated or state.startswith(BROKEN)
+    is_disconnect = is_disconnect or is_outdated or code_of(error).startswith(BROKEN)
     if is_outdated or (is_disconnect and UNTRIED in connection.info):
         return is_disconnect, StaleConnectionError(str(error))
     return is_disconnect, None
