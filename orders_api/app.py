@@ -47,6 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
         contexts = list(iter_route_contexts(app.routes))
         check_schemas(contexts)
         warn_of_parameters(contexts)
+        app.state.fixed_paths = {str(c.path) for c in contexts if c.path and "{" not in c.path}
         app.state.hashing_slots = hashing_slots()
         app.state.database = database = Database(settings)
         statement_log = StatementLog(settings.slow_statement_ms)

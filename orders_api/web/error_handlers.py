@@ -73,7 +73,8 @@ def _allowed_methods(request: Request) -> set[str]:
         for route in iter_route_contexts(request.app.routes)
         if route.matches(request.scope)[0] != Match.NONE
     ]
-    own = [route for route in routes if route.path == path_within(request.scope)]
+    path = path_within(request.scope)
+    own = [route for route in routes if route.path == path]
     # Mounted files have no list of methods.
     methods = {method for route in own or routes for method in route.methods or ("GET",)}
     return methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())

@@ -135,8 +135,9 @@ def _entry(context: RouteContext) -> Entry | None:
     handle = build_fast_handler(context, DEPENDENCIES)
     if handle is None:
         return None
-    answer = route.wrap(handle, route.takes_body)
-    app = routing.request_response(answer) if route.takes_body else _answered_by(answer)
+    takes_body = route.takes_body
+    answer = route.wrap(handle, takes_body)
+    app = routing.request_response(answer) if takes_body else _answered_by(answer)
     return Entry(route, list(context.param_convertors), app)
 
 
