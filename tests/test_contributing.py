@@ -81,6 +81,13 @@ class Copy:
         assert done.returncode == 0, f"{command}\n{done.stdout}"
         return done.stdout
 
+    def use_database(self, kind: str, name: str) -> None:
+        """Have all commands use a new database: the copy's own file, or one on PostgreSQL."""
+        if kind == "postgresql":
+            if Postgres.server is None:
+                pytest.skip("There is no embedded PostgreSQL to make a database on.")
+            self.environment["DATABASE_URL"] = Postgres.create(name)
+
     def blocks(self, heading: str) -> Iterator[tuple[Path, str, str]]:
         """Return the blocks of a section with their languages, and the file that was named last."""
         file = self.folder
@@ -305,10 +312,7 @@ def test_models_that_wait_for_a_migration_are_not_scaffolded(copy: Copy) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_schema_is_changed_as_shown(copy: Copy, kind: str) -> None:
-    if kind == "postgresql":
-        if Postgres.server is None:
-            pytest.skip("There is no embedded PostgreSQL to make a database on.")
-        copy.environment["DATABASE_URL"] = Postgres.create("changed_schema")
+    copy.use_database(kind, "changed_schema")
     versions = copy.folder / "migrations" / "versions"
     store = STORE | {"phone": "+351 213 460 000"}
     copy.run("orders-api migrate")
@@ -355,10 +359,7 @@ class Tag(TagOut, table=True):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_rows_that_are_there_get_a_value_as_shown(copy: Copy, kind: str) -> None:
-    if kind == "postgresql":
-        if Postgres.server is None:
-            pytest.skip("There is no embedded PostgreSQL to make a database on.")
-        copy.environment["DATABASE_URL"] = Postgres.create("filled_columns")
+    copy.use_database(kind, "filled_columns")
     models = copy.folder / "orders_api" / "models.py"
     models.write_text(models.read_text("utf-8") + TAGS, "utf-8")
     copy.run("orders-api migrate && alembic revision --autogenerate -m tags && orders-api migrate")
