@@ -229,7 +229,7 @@ UNREADABLE = [
     ("csv", b"name,name\n", "has several columns with the name name"),
     ("csv", b'"name\n', "is not valid CSV: unexpected end of data"),
     ("json", b"", "is not valid JSON (line 1, column 1)"),
-    ("json", b'[{"name": "A"},\n]', "is not valid JSON (line 2, column 1)"),
+    ("json", b'[{"name": "A"}\n;]', "is not valid JSON (line 2, column 1)"),
     ("json", b'{"name": "A"}', "is not a JSON array"),
     ("json", b'["\xe9"]', "is not valid UTF-8"),
 ]

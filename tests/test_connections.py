@@ -1,6 +1,7 @@
 """Connections that die while nobody uses them, and schemas that change beside a running server."""
 
 import asyncio
+import gc
 import json
 import sqlite3
 import time
@@ -19,6 +20,7 @@ from sqlmodel import col, select
 from orders_api.app import create_app
 from orders_api.models import Todo, TodoOut
 from orders_api.settings import Settings
+from orders_api.storage.engines import Database
 from orders_api.storage.postgresql import PostgresConnection
 from orders_api.web import Read, Router, Write
 from tests.conftest import Postgres, database_of, local_client, needs_shortcuts
@@ -543,6 +545,22 @@ def test_damaged_file_is_503_until_it_is_put_right(
         file.write_bytes(good)
         for request in (REQUESTS["list"], REQUESTS["create"], REQUESTS["ready"]):
             assert request(client, {}).is_success
+
+
+def test_database_in_memory_is_freed_with_the_application_that_was_not_run() -> None:
+    database = Database(Settings(database_url="sqlite://"))
+    address = f"{database.url.database}?mode=memory&cache=shared"
+
+    def tables() -> list[Any]:
+        with closing(sqlite3.connect(address, uri=True)) as other:
+            return other.execute("SELECT name FROM sqlite_master").fetchall()
+
+    with closing(sqlite3.connect(address, uri=True)) as other:
+        other.execute("CREATE TABLE things (name text)")
+    assert tables() == [("things",)]
+    del database
+    gc.collect()
+    assert tables() == []
 
 
 def test_server_whose_file_is_removed_or_replaced_refuses_to_write(

@@ -313,7 +313,7 @@ TABLE = [
             '{"name": 1, "name": 1}', r'{"name": 1, "n\u0061me": 1}', '{"a": [{"b": 1, "b": 2}]}',
             b'{"name": "\xff"}', b'{"name": "\xc0\x80"}', b'{"name": "\xed\xa0\x80"}', b"\0",
             "{}".encode("utf-16"), "{}".encode("utf-32-le"), b"\x1f\x8b\x08\x00",
-            "[" * 100_000, '{"a":' * 100_000, "[" * 5000 + "]" * 5000,
+            "[" * 100_000, '{"a":' * 100_000, "[" * 400_000 + "]" * 400_000,
         )
     ),
     # What is JSON, but no object with the right members; what has too many or too long ones.

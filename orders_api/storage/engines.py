@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
+from weakref import finalize
 
 from sqlalchemy import ColumnElement, Integer, bindparam, event
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
@@ -55,7 +56,7 @@ class Database:
         backend = self.url.get_backend_name()
         self.is_sqlite = settings.is_sqlite
         self.shortcuts = settings.shortcuts and has_private_names(backend)
-        self._anchor: sqlite3.Connection | None = None
+        self._anchor: finalize[..., Any] | None = None
         self._file: tuple[int, int] | None = None  # of SQLite's, as it was at the start
         self._statements: dict[tuple[Executable, Names], Statement] = {}
         self._listings: dict[Any, tuple[Statement, list[str]]] = {}
@@ -64,10 +65,13 @@ class Database:
         self.dialect = dialect(paramstyle="qmark" if self.is_sqlite else "numeric_dollar")
         size = settings.database_pool_size
         if self.is_sqlite and self.url.database in IN_MEMORY:
-            # It lives as long as one connection is open, so this one is until the end.
+            # It lives as long as one connection is open, so this one is as long as `self`.
             name = f"file:{uuid4()}"
             query = {"mode": "memory", "cache": "shared", "uri": "true"}
-            self._anchor = sqlite3.connect(f"{name}?mode=memory&cache=shared", uri=True)
+            anchor = sqlite3.connect(
+                f"{name}?mode=memory&cache=shared", uri=True, check_same_thread=False
+            )
+            self._anchor = finalize(self, anchor.close)
             self.url = self.url.set(database=name, query=query)
             # Connections that share a cache do not wait for each other, so there is one.
             self.writer = self.reader = self._engine(pool_size=1, max_overflow=0)
@@ -256,7 +260,7 @@ class Database:
         await self.reader.dispose()
         await self.writer.dispose()
         if self._anchor:
-            self._anchor.close()
+            self._anchor()
 
 
 def _page(schema: type[SQLModel], keyset: Keyset, *conditions: ColumnElement[bool]) -> Query:
