@@ -378,9 +378,11 @@ def test_shell_lets_others_write_while_it_reads(tmp_path: Path) -> None:
     program = """
 import sqlite3
 print(session.exec(select(Todo)).all())
-with sqlite3.connect(session.bind.url.database, timeout=0) as other:
+other = sqlite3.connect(session.bind.url.database, timeout=0)
+with other:
     other.execute("INSERT INTO todos (version, task, complete) VALUES (1, 'x', 0)")
 
+other.close()
 session.rollback()
 print(len(session.exec(select(Todo)).all()))
 """
