@@ -86,8 +86,9 @@ def test_collision_is_repeated_whole(client: TestClient, failure: Exception) -> 
 def test_collisions_without_end_are_503_when_the_time_is_over_and_change_nothing(
     database_url: str,
 ) -> None:
-    settings = Settings(database_url=database_url, database_timeout=0.2)
+    settings = Settings(database_url=database_url, database_timeout=0.5)
     with local_client(create_app(settings)) as client:
+        assert client.get("/ready").status_code == 200  # so that a connection is there
         with Fault(client, "INSERT INTO stores", error("40001"), times=1_000_000) as fault:
             response = client.post("/stores", json=STORE)
         problem(response, 503, "unavailable")
