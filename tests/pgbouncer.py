@@ -71,8 +71,9 @@ class PgBouncer:
         while True:
             try:
                 return psycopg.connect(self.url("postgres")).close()
-            except psycopg.OperationalError:
-                assert self.process.poll() is None, log.read_text()
+            except psycopg.OperationalError as error:
+                is_starting = self.process.poll() is None and "refused" in str(error)
+                assert is_starting, log.read_text()
                 time.sleep(0.005)
 
     def end(self, number: signal.Signals) -> None:

@@ -174,6 +174,18 @@ def test_each_of_a_group_that_breaks_a_deferred_rule_is_to_be_repeated(
     checked(check)
 
 
+def test_end_of_the_server_waits_until_all_is_undone(checked: Callable[..., None]) -> None:
+    async def check(database: Database, _: Disk) -> None:
+        await add(database, "first", 1)
+        with pytest.raises(IntegrityError):
+            await add(database, "second", 1)  # not waited for, as there is nothing to be kept
+        await database.dispose()
+        with closing(sqlite3.connect(str(database.url.database), timeout=0)) as other:
+            other.execute("BEGIN IMMEDIATE")
+
+    checked(check)
+
+
 def test_group_that_sqlite_has_undone_is_to_be_repeated(checked: Callable[..., None]) -> None:
     """As it does when the disk is full, or memory."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -320,5 +321,27 @@ def test_who_is_refused_takes_what_became_idle_meanwhile(
         assert await task is connection
         for one in [connection, *held]:
             await pool.release(one)
+
+    checked(check)
+
+
+def test_rollback_that_is_cancelled_with_all_tasks_ends(checked: Callable[..., None]) -> None:
+    """As the event loop cancels them when the server stops."""
+
+    async def check(server: Server) -> None:
+        held = await server.pool.acquire()
+        goes_on = threading.Event()
+        await held.driver.create_function("wait", 0, goes_on.wait)
+        busy = asyncio.create_task(held.driver.execute_fetchall("SELECT wait()"))
+        release = asyncio.create_task(server.pool.release(held, roll_back=True))
+        await settle()
+        others = asyncio.all_tasks() - {asyncio.current_task(), busy}
+        assert release in others
+        for task in others:
+            task.cancel()
+        await settle()
+        goes_on.set()
+        _, unfinished = await asyncio.wait(others, timeout=30)
+        assert not unfinished
 
     checked(check)

@@ -256,6 +256,7 @@ class Database:
         self._file = identity_of(self.url.database)
 
     async def dispose(self) -> None:
+        await self.transactions.finish()
         await self.close_idle()
         await self.reader.dispose()
         await self.writer.dispose()

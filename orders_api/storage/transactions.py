@@ -57,6 +57,9 @@ class Transactions:
         finally:
             await self._pool.release(connection, roll_back=not is_committed)
 
+    async def finish(self) -> None:
+        """Wait until nothing goes on that nobody waits for."""
+
 
 @dataclass(eq=False)
 class Group:
@@ -153,6 +156,11 @@ class GroupedTransactions(Transactions):
         except BaseException:
             await self._pool.release(connection, roll_back=True)
             raise
+
+    async def finish(self) -> None:
+        """Wait for the last group: one of units that are undone is not waited for by them."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._timeout)
 
     async def _commit(self, group: Group) -> None:
         is_durable, is_kept = group.is_durable, False
