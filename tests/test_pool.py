@@ -16,6 +16,7 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from orders_api.storage.driver import PooledConnection
 from orders_api.storage.pool import ConnectionPool
+from orders_api.storage.sqlite import prepare_connection
 
 SIZE = 3
 
@@ -42,6 +43,7 @@ async def served(folder: Path, seconds: float = 60) -> AsyncIterator[Server]:
     )
     server = Server(engine, seconds)
     event.listen(engine.sync_engine, "do_connect", server.connect)
+    event.listen(engine.sync_engine, "connect", prepare_connection)
     try:
         yield server
     finally:
@@ -329,7 +331,9 @@ def test_rollback_that_is_cancelled_with_all_tasks_ends(checked: Callable[..., N
     """As the event loop cancels them when the server stops."""
 
     async def check(server: Server) -> None:
+        threads = {*threading.enumerate()}
         held = await server.pool.acquire()
+        threads = {*threading.enumerate()} - threads
         goes_on = threading.Event()
         await held.driver.create_function("wait", 0, goes_on.wait)
         busy = asyncio.create_task(held.driver.execute_fetchall("SELECT wait()"))
@@ -343,5 +347,7 @@ def test_rollback_that_is_cancelled_with_all_tasks_ends(checked: Callable[..., N
         goes_on.set()
         _, unfinished = await asyncio.wait(others, timeout=30)
         assert not unfinished
+        for thread in threads:
+            await asyncio.to_thread(thread.join)
 
     checked(check)

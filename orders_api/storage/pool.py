@@ -19,8 +19,6 @@ What is kept:
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import nullcontext
-from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -152,7 +150,7 @@ class ConnectionPool:
                 try:
                     await abandon_after(self._timeout, connection.rollback())
                 except TimeoutError:  # the server does not answer
-                    await _give_up(connection, connection.connection.invalidate)
+                    await greenlet_spawn(connection.connection.invalidate)
             if connection.connection.invalidated:
                 if not connection.info.get(INTERRUPTED):
                     await self._close_all_idle()
@@ -165,7 +163,7 @@ class ConnectionPool:
         finally:
             try:
                 if kept is None:
-                    await _give_up(connection, partial(_discard, connection.connection))
+                    await greenlet_spawn(_discard, connection.connection)
             finally:
                 self._held -= 1
                 self._pass_on(kept)
@@ -186,13 +184,6 @@ class ConnectionPool:
         """Close the connections that nobody holds."""
         while self._idle:
             await greenlet_spawn(_discard, self._idle.pop().connection)
-
-
-async def _give_up(connection: PooledConnection, close: Callable[[], None]) -> None:
-    """Close a connection, which a rollback that was cancelled may be closing as well."""
-    # Two that close one of aiosqlite's at once: the second one waits for ever.
-    async with connection.running if connection.is_sqlite else nullcontext():
-        await greenlet_spawn(close)
 
 
 def _discard(connection: Connection) -> None:

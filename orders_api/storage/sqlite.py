@@ -71,12 +71,27 @@ class SqliteConnection(sqlite3.Connection):
 
 
 def prepare_connection(connection: Any, _: Any) -> None:
+    _stop_once(connection.driver_connection)
     # SQLite's own lower() knows ASCII only; PostgreSQL's knows Unicode.
     connection.run_async(lambda raw: raw.create_function("lower", 1, _lower, deterministic=True))
     cursor = connection.cursor()
     for pragma in PRAGMAS:
         cursor.execute(pragma)
     cursor.close()
+
+
+def _stop_once(driver: Any) -> None:
+    """Let a connection be closed several times at once, as when all tasks are cancelled.
+
+    aiosqlite asks its thread to stop each time, and waits for ever if that has stopped already.
+    """
+    stop = driver.stop
+
+    def stop_first() -> Any:
+        driver.stop = lambda: None
+        return stop()
+
+    driver.stop = stop_first
 
 
 def _lower(text: object) -> object:
