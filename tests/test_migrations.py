@@ -588,7 +588,8 @@ def test_pending_migration_is_named_and_left_to_a_person(
     before = schema(url)
     assert orders_api(url, "serve", "--reload").exit_code == 0
     with local_client(create_app(Settings(database_url=url))) as client:
-        assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [advice]
+        warnings = [r for r in caplog.records if (r.name, r.levelname) == ("orders_api", "WARNING")]
+        assert [warning.getMessage() for warning in warnings] == [advice]
         assert problem(client.get("/ready"), 503, "not-migrated")["detail"] == advice
         assert client.get("/orders").json() == []  # which no pending migration changes
         assert orders_api(url, "shell", text=f"print({COUNT_ORDERS})").stdout == "0\n"
