@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from fastapi import HTTPException
+from fastapi import HTTPException, Response
+from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import func, select, update
@@ -212,14 +213,16 @@ def test_password_cannot_be_guessed_from_what_is_kept(client: TestClient) -> Non
 
 
 @contextmanager
-def endpoint(database_url: str, call: Callable[[Writer], Awaitable[None]]) -> Iterator[TestClient]:
-    """Serve `POST /called`, which answers with a to-do after it has called this."""
+def endpoint(
+    database_url: str, call: Callable[[Writer], Awaitable[Response | None]]
+) -> Iterator[TestClient]:
+    """Serve `POST /called`, which answers as this does when it is called, or with a to-do."""
     router = Router(prefix="/called")
 
     @router.post("", status_code=201)
     async def create_call(write: Write) -> TodoOut:
-        await call(write)
-        return TodoOut(todo_id=1, task="A")
+        answer: Any = await call(write)
+        return answer or TodoOut(todo_id=1, task="A")
 
     app = create_app(Settings(database_url=database_url))
     app.include_router(router)
@@ -286,6 +289,18 @@ def test_key_without_an_answer_is_not_replayed(database_url: str) -> None:
     with endpoint(database_url, call) as client:
         assert client.post("/called", headers=key()).status_code == 409
         problem(client.post("/called", headers=key()), 422, "idempotency-key-reused")
+
+
+def test_stream_cannot_be_kept(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def call(write: Writer) -> Response:
+        await write.create(TodoOut(todo_id=1, task="A"))
+        return StreamingResponse(iter(["a", "b"]), 201)
+
+    with endpoint(database_url, call) as client:
+        problem(client.post("/called", headers=key()), 500, "internal")
+        assert "A StreamingResponse cannot be kept for an Idempotency-Key" in caplog.text
+        assert client.get("/todos").json() == []
+        assert client.post("/called").text == "ab"
 
 
 def test_transaction_does_not_outlive_its_request(database_url: str) -> None:

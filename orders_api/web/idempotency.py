@@ -87,7 +87,10 @@ class KeyGuard:
             await self._find(connection, since)  # what is too young to be taken is found
 
     async def remember(self, connection: PooledConnection, response: Response) -> None:
-        """Keep the answer for those who ask again."""
+        """Keep the answer for those who ask again, which must be in one piece."""
+        if not hasattr(response, "body"):
+            kind = type(response).__name__
+            raise TypeError(f"A {kind} cannot be kept for an {HEADER}: answer in one piece")
         answer = {
             "status": response.status_code,
             "body": bytes(response.body).decode(),
