@@ -148,6 +148,7 @@ def test_times_at_the_ends_of_the_calendar_are_shown_wherever_the_database_is(
     database_url: str, zone: str, shortcuts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGTZ", zone)
+    monkeypatch.setenv("PGDATESTYLE", "SQL, DMY")
     times = ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"]
     settings = Settings(database_url=database_url, shortcuts=shortcuts)
     with local_client(create_app(settings)) as client:
