@@ -47,7 +47,11 @@ def parse_database_url(value: Any) -> URL:
         raise ValueError(
             "must look like postgresql://user:password@host/database or sqlite:///orders.db"
         )
-    return url.set(drivername=DRIVERS[url.drivername])
+    url = url.set(drivername=DRIVERS[url.drivername])
+    if url.get_backend_name() == "postgresql":
+        # Else psycopg talks in the encoding of the database, and takes no text from SQL_ASCII.
+        url = url.set(query={"client_encoding": "utf8", **url.query})
+    return url
 
 
 def parse_api_prefix(value: str) -> str:

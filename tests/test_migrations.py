@@ -804,6 +804,23 @@ def test_migrations_make_what_the_models_say(url: str, tmp_path: Path) -> None:
     assert migrated == schema(created)
 
 
+@pytest.mark.skipif(Postgres.server is None, reason="It makes a database on the embedded server.")
+@pytest.mark.parametrize(("encoding", "status"), [("SQL_ASCII", 201), ("LATIN1", 422)])
+def test_database_of_another_encoding_takes_the_texts_that_it_can_write(
+    encoding: str, status: int
+) -> None:
+    template = f"template0 ENCODING {encoding} LOCALE_PROVIDER libc LOCALE 'C'"
+    settings = Settings(database_url=Postgres.create(encoding, template))
+    migrate(settings.url)
+    with local_client(create_app(settings)) as client:
+        for _ in range(2):
+            assert create(client, "/stores", STORE | {"city": "Évora"})["city"] == "Évora"
+        answer = client.post("/stores", json=STORE | {"city": "Łódź"})
+        assert answer.status_code == status
+        cities = [store["city"] for store in client.get("/stores").json()]
+        assert cities == ["Évora", "Évora", *["Łódź"] * (status == 201)]
+
+
 def test_every_constraint_and_index_is_named_by_the_convention() -> None:
     kinds = {
         sa.PrimaryKeyConstraint: "pk",

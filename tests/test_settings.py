@@ -27,13 +27,17 @@ def test_defaults_need_nothing_to_be_set() -> None:
     assert settings.model_dump(include=set(defaults)) == defaults
 
 
+UTF8 = "client_encoding=utf8"
+
+
 @pytest.mark.parametrize(
     ("written", "understood"),
     [
-        ("postgres://u:p@h:5433/d", "postgresql+psycopg://u:p@h:5433/d"),
-        ("postgresql://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
-        ("postgresql+psycopg://h/d?sslmode=require", "postgresql+psycopg://h/d?sslmode=require"),
-        ("postgresql:///d?host=/run/pg", "postgresql+psycopg:///d?host=%2Frun%2Fpg"),
+        ("postgres://u:p@h:5433/d", f"postgresql+psycopg://u:p@h:5433/d?{UTF8}"),
+        ("postgresql://u:p@h/d", f"postgresql+psycopg://u:p@h/d?{UTF8}"),
+        ("postgresql+psycopg://h/d?user=u", f"postgresql+psycopg://h/d?{UTF8}&user=u"),
+        ("postgresql:///d?host=/run/pg", f"postgresql+psycopg:///d?{UTF8}&host=%2Frun%2Fpg"),
+        ("postgresql://h/d?client_encoding=sjis", "postgresql+psycopg://h/d?client_encoding=sjis"),
         ("sqlite:///relative.db", "sqlite+aiosqlite:///relative.db"),
         ("sqlite:////absolute/file.db", "sqlite+aiosqlite:////absolute/file.db"),
         ("sqlite://", "sqlite+aiosqlite://"),
@@ -175,7 +179,7 @@ def test_postgres_db_replaces_the_name_of_a_postgresql_database(
     monkeypatch.setenv("POSTGRES_DB", "test")
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:p@h/d?sslmode=require")
     url = Settings().url.render_as_string(hide_password=False)
-    assert url == "postgresql+psycopg://u:p@h/test?sslmode=require"
+    assert url == f"postgresql+psycopg://u:p@h/test?{UTF8}&sslmode=require"
     monkeypatch.setenv("DATABASE_URL", "sqlite:///orders.db")
     assert Settings().url.database == "orders.db"
 

@@ -18,8 +18,10 @@ def set_up_connection(connection: Any, record: ConnectionPoolEntry) -> None:
     number), which is not the one that answers.
     """
     cursor = connection.cursor()
-    cursor.execute("SELECT pg_backend_pid(), set_config('TimeZone', 'UTC', false),"
-        " set_config('DateStyle', 'ISO', false)")
+    cursor.execute(
+        "SELECT pg_backend_pid(), set_config('TimeZone', 'UTC', false),"
+        " set_config('DateStyle', 'ISO', false)"
+    )
     process, *_ = cursor.fetchone()
     cursor.close()
     connection.commit()
