@@ -618,10 +618,12 @@ def test_call_that_ends_what_was_rolled_back_does_not_wait_for_itself(endpoint: 
 
 
 @pytest.mark.parametrize("error", [None, HTTPException(409)])
+@pytest.mark.parametrize("whose", ["request", "session"])
 def test_request_whose_time_is_over_keeps_nothing_and_leaves_others_theirs(
-    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, error: HTTPException | None
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, whose: str, error: HTTPException | None
 ) -> None:
     tasks: list[asyncio.Task[None]] = []
+    database = database_of(endpoint.client)
 
     async def call(_: Read, write: Write) -> None:
         has_begun, is_over = asyncio.Event(), asyncio.Event()
@@ -634,6 +636,7 @@ def test_request_whose_time_is_over_keeps_nothing_and_leaves_others_theirs(
         await write.create(Todo(task="A"))
         tasks.append(asyncio.create_task(write.run_sync(hold)))
         await has_begun.wait()
+        database.timeout = 0.3
         if error:
             raise error
 
@@ -646,8 +649,8 @@ def test_request_whose_time_is_over_keeps_nothing_and_leaves_others_theirs(
         await asyncio.gather(*tasks, return_exceptions=True)
 
     with monkeypatch.context() as patch:
-        patch.setattr(database_of(endpoint.client), "timeout", 0.3)
-        endpoint(call, 503)
+        patch.setattr(database, "timeout", 0.3 if whose == "request" else 60)
+        endpoint(call, 409 if error and whose == "session" else 503)
     endpoint(create_other)
     assert endpoint.tasks() == ["B"]
     assert endpoint.client.portal

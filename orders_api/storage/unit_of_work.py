@@ -153,10 +153,11 @@ class UnitOfWork(AsyncSession):
                 await greenlet_spawn(connection.begin_nested)
         return connection
 
-    async def _wait_for_calls(self, *, all_of_them: bool = False) -> None:
-        """Wait for what other tasks do with the session: it would go on in the next transaction.
+    async def _wait_for_calls(self, *, all_of_them: bool = False) -> bool:
+        """Wait for what other tasks do with the session, and return whether that has ended.
 
-        A call that waits for a connection may be the one that has to end what was rolled back.
+        It would go on in the next transaction. A call that waits for a connection may be the one
+        that has to end what was rolled back.
         """
         end = time.monotonic() + self.database.timeout
 
@@ -164,8 +165,11 @@ class UnitOfWork(AsyncSession):
             return any(not call.dead for call, runs in self._calls.items() if runs or all_of_them)
 
         # A greenlet tells nobody that it has ended.
-        while time.monotonic() < end and is_under_way():  # noqa: ASYNC110 - see above
+        while is_under_way():
+            if time.monotonic() > end:
+                return False
             await asyncio.sleep(PAUSE)
+        return True
 
     async def _end(self, commit: bool) -> None:
         connection, self._connection = self._connection, None
@@ -173,10 +177,12 @@ class UnitOfWork(AsyncSession):
         if connection:
             is_kept = False
             try:
-                await self._wait_for_calls()
-                is_kept = commit  # unless the time of the request was over before
+                has_ended = await self._wait_for_calls()
+                is_kept = commit and has_ended  # unless the time of the request was over before
             finally:
                 await self.database.transactions.end(connection, is_kept)
+            if commit and not has_ended:
+                raise TimeoutError("Another task does not end what it does with the session")
 
     async def rollback(self) -> None:
         try:
