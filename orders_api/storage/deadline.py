@@ -26,6 +26,14 @@ async def abandon_after(seconds: float, work: Coroutine[Any, Any, Result]) -> Re
             task.cancel()
             _abandoned.add(task)
             task.add_done_callback(_abandoned.discard)
+            task.add_done_callback(lambda _: work.close())  # which perhaps has not begun
+
+
+async def finish_abandoned(seconds: float) -> None:
+    """Wait, but no longer than this, for work that nobody waits for any more."""
+    loop = asyncio.get_running_loop()
+    if tasks := [task for task in _abandoned if task.get_loop() is loop]:
+        await asyncio.wait(tasks, timeout=seconds)
 
 
 async def _do(work: Coroutine[Any, Any, Result], outcome: asyncio.Future[Result]) -> None:

@@ -23,6 +23,7 @@ from orders_api.storage.observers import observers_of, tell
 from orders_api.storage.pipeline import PIPELINE, Pipeline
 from orders_api.storage.row_mapper import ResultProcessors, Row
 from orders_api.storage.sqlite import ShortStatements, TakesLongError
+from orders_api.storage.stale_connections import INTERRUPTED
 from orders_api.storage.statements import CompiledStatement, Statement, Values
 from orders_api.storage.translation import handle_error, raise_translated, translate
 
@@ -166,8 +167,13 @@ class PooledConnection:
         await greenlet_spawn(begin)
 
     @property
+    def is_usable(self) -> bool:
+        """Whether it is neither broken nor about to be closed, as it is after an interruption."""
+        return not self.connection.invalidated and INTERRUPTED not in self.info
+
+    @property
     def in_transaction(self) -> bool:
-        return not self.connection.invalidated and bool(self.driver.in_transaction)
+        return self.is_usable and bool(self.driver.in_transaction)
 
     def execute_here(self, *statements: str) -> None:
         """Run short statements of SQLite's that answer with nothing, without a wait."""
@@ -208,8 +214,9 @@ class PooledConnection:
                 if not isinstance(error, Exception):
                     raise
 
-        async with self.running:
-            await greenlet_spawn(rollback)
+        async with self.running:  # or one that is about to be closed would be closed twice at once
+            if self.is_usable:
+                await greenlet_spawn(rollback)
 
     # --- The ordinary way -----------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from sqlalchemy.util import greenlet_spawn
 from sqlmodel import SQLModel
 
 from orders_api.settings import IN_MEMORY, Settings
-from orders_api.storage.deadline import abandon_after
+from orders_api.storage.deadline import abandon_after, finish_abandoned
 from orders_api.storage.driver import PooledConnection
 from orders_api.storage.errors import FileReplacedError, StaleConnectionError
 from orders_api.storage.keyset import Keyset
@@ -257,6 +257,9 @@ class Database:
 
     async def dispose(self) -> None:
         await self.transactions.finish()
+        await finish_abandoned(self.timeout)
+        for pool in (self.to_read, self.to_search, self.to_write):
+            await pool.finish()
         await self.close_idle()
         await self.reader.dispose()
         await self.writer.dispose()

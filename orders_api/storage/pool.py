@@ -144,6 +144,13 @@ class ConnectionPool:
 
     async def release(self, connection: PooledConnection, roll_back: bool = False) -> None:
         """Take a connection back, for others to use if it is in order."""
+        if self._keep and connection.is_usable and not roll_back:
+            self._take_back(connection)
+        else:
+            # Who waits for it may be cancelled, and more than once.
+            await asyncio.shield(self._start(self._put_in_order(connection, roll_back)))
+
+    async def _put_in_order(self, connection: PooledConnection, roll_back: bool) -> None:
         kept: PooledConnection | None = None
         try:
             if roll_back:
@@ -151,12 +158,10 @@ class ConnectionPool:
                     await abandon_after(self._timeout, connection.rollback())
                 except TimeoutError:  # the server does not answer
                     await greenlet_spawn(connection.connection.invalidate)
-            if connection.connection.invalidated:
+            if not connection.is_usable:
                 if not connection.info.get(INTERRUPTED):
                     await self._close_all_idle()
             elif self._keep:
-                if not connection.is_sqlite:
-                    connection.info[UNTRIED] = True
                 kept = connection
             else:
                 await greenlet_spawn(connection.connection.close)
@@ -165,9 +170,19 @@ class ConnectionPool:
                 if kept is None:
                     await greenlet_spawn(_discard, connection.connection)
             finally:
-                self._held -= 1
-                self._pass_on(kept)
-                self._turns.release()
+                self._take_back(kept)
+
+    def _take_back(self, connection: PooledConnection | None) -> None:
+        if connection and not connection.is_sqlite:
+            connection.info[UNTRIED] = True
+        self._held -= 1
+        self._pass_on(connection)
+        self._turns.release()
+
+    async def finish(self) -> None:
+        """Wait for what goes on although nobody waits for it."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._timeout)
 
     def _pass_on(self, connection: PooledConnection | None) -> None:
         """Hand a connection to the first who was refused, or (None) let them try again."""

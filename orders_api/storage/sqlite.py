@@ -13,6 +13,7 @@ its rows takes several times as long. What may take long never does:
 import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -66,7 +67,8 @@ class SqliteConnection(sqlite3.Connection):
 
     def close(self) -> None:
         for cursor in self._cursors:
-            cursor.close()
+            with suppress(sqlite3.ProgrammingError):  # the connection is closed already
+                cursor.close()
         super().close()
 
 
