@@ -2,26 +2,33 @@
 
 import asyncio
 import inspect
+import io
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from shutil import copyfile
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import func, literal
+from sqlalchemy.util import await_only
 from sqlmodel import col, select
 
-from orders_api.models import Todo
+from orders_api.models import Product, ProductIn, Todo
 from orders_api.settings import Settings
 from orders_api.storage.deadline import abandon_after
 from orders_api.storage.driver import PooledConnection
 from orders_api.storage.engines import Database
 from orders_api.storage.sqlite import SqliteConnection
 from orders_api.storage.unit_of_work import UnitOfWork
+from orders_api.web import line_bodies
+from orders_api.web.line_bodies import import_body, temporary_file
+from orders_api.web.sessions import Writer
 
 Check = Callable[[Database], Awaitable[None]]
 Checked = Callable[[Check], None]
@@ -136,6 +143,53 @@ def test_connection_whose_statement_is_cancelled_again_and_again_is_not_used_aga
     checked(check)
 
 
+def test_import_that_is_cancelled_ends_before_its_transaction(
+    checked: Checked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    def insert(*_: Any) -> Iterator[list[Any]]:
+        begun.set()
+        try:
+            await_only(asyncio.Event().wait())
+        except asyncio.CancelledError:
+            await_only(goes_on.wait())
+            raise
+        yield []
+
+    async def check(database: Database) -> None:
+        async def is_disconnected() -> bool:
+            return False
+
+        state = SimpleNamespace(database=database, settings=Settings())
+        app = SimpleNamespace(state=_State(vars(state)))
+        request: Any = SimpleNamespace(app=app, is_disconnected=is_disconnected)
+        line = b'{"storeId": "01890000-0000-7000-8000-000000000000", "name": "A", "price": 1}\n'
+
+        async def do() -> None:
+            async with Writer(request) as write:
+                await import_body(write, Product, ProductIn, io.BytesIO(line), False)
+
+        task = asyncio.create_task(do())
+        await begun.wait()
+        task.cancel()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert database.to_write.idle is None, "others would get what is still in use"
+        goes_on.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await add(database, "later")
+        assert await tasks(database) == ["later"]
+
+    monkeypatch.setattr(line_bodies, "insert_lines", insert)
+    checked(check)
+
+
+class _State(dict[str, Any]):
+    __getattr__ = dict.__getitem__
+
+
 def test_end_waits_for_what_nobody_waits_for_any_more(checked: Checked) -> None:
     async def check(database: Database) -> None:
         await add(database, "A")
@@ -173,6 +227,29 @@ def test_work_that_has_not_begun_is_closed() -> None:
         await asyncio.wait([waiting])
         await asyncio.sleep(0)
         assert inspect.getcoroutinestate(work) == inspect.CORO_CLOSED
+
+    asyncio.run(check())
+
+
+def test_temporary_file_is_closed_when_no_thread_is_free() -> None:
+    async def check() -> None:
+        executor = ThreadPoolExecutor(1)
+        asyncio.get_running_loop().set_default_executor(executor)
+        is_free = threading.Event()
+        executor.submit(is_free.wait)
+        files = []
+
+        async def use() -> None:
+            async with temporary_file() as file:
+                files.append(file)
+
+        task = asyncio.create_task(use())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        is_free.set()
+        await asyncio.to_thread(lambda: None)
+        assert files[0].closed
 
     asyncio.run(check())
 

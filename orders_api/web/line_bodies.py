@@ -61,7 +61,8 @@ async def temporary_file() -> AsyncIterator[IO[bytes]]:
     try:
         yield file
     finally:
-        await asyncio.to_thread(file.close)  # to delete a large one takes long
+        # To delete a large one takes long. What is cancelled before it begins would not be done.
+        await asyncio.shield(asyncio.to_thread(file.close))
 
 
 class Imported(BaseModel):
@@ -147,12 +148,17 @@ async def _next(parts: Iterator[Part], request: Request) -> Part | None:
 async def _insert_in_time(
     write: Writer, statement: BatchInsert, rows: list[Row]
 ) -> AsyncIterator[list[BadLine]]:
-    connection = (await write.pooled_connection(alone=True)).connection
+    pooled = await write.pooled_connection(alone=True)
+    connection = pooled.connection
     steps = insert_lines(connection, statement, rows)
+
+    async def step() -> list[BadLine] | None:
+        async with pooled.running:  # or the transaction would end before it
+            return await greenlet_spawn(next, steps, None)
+
     try:
         while True:
-            step = greenlet_spawn(next, steps, None)
-            refused = await abandon_after(write.database.timeout, step)
+            refused = await abandon_after(write.database.timeout, step())
             if refused is None:
                 return
             yield refused
