@@ -256,7 +256,6 @@ class Database:
         self._file = identity_of(self.url.database)
 
     async def dispose(self) -> None:
-        await self.transactions.finish()
         await finish_abandoned(self.timeout)
         for pool in (self.to_read, self.to_search, self.to_write):
             await pool.finish()

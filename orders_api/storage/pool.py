@@ -19,6 +19,7 @@ What is kept:
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -111,7 +112,7 @@ class ConnectionPool:
 
     async def _connect(self) -> Connection:
         """Open a connection; SQLAlchemy's pool gets it if nobody waits for it any more."""
-        opening = self._start(greenlet_spawn(self._engine.connect))
+        opening = self.start(greenlet_spawn(self._engine.connect))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -120,9 +121,9 @@ class ConnectionPool:
 
     def _give_back(self, opening: asyncio.Task[Connection]) -> None:
         if not opening.cancelled() and opening.exception() is None:
-            self._start(greenlet_spawn(opening.result().close))
+            self.start(greenlet_spawn(opening.result().close))
 
-    def _start(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+    def start(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         """Start what is to be done whether or not anybody waits for it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -148,7 +149,7 @@ class ConnectionPool:
             self._take_back(connection)
         else:
             # Who waits for it may be cancelled, and more than once.
-            await asyncio.shield(self._start(self._put_in_order(connection, roll_back)))
+            await asyncio.shield(self.start(self._put_in_order(connection, roll_back)))
 
     async def _put_in_order(self, connection: PooledConnection, roll_back: bool) -> None:
         kept: PooledConnection | None = None
@@ -180,9 +181,11 @@ class ConnectionPool:
         self._turns.release()
 
     async def finish(self) -> None:
-        """Wait for what goes on although nobody waits for it."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._timeout)
+        """Wait, but not for ever, for what was started and whatever that has started."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._timeout):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
 
     def _pass_on(self, connection: PooledConnection | None) -> None:
         """Hand a connection to the first who was refused, or (None) let them try again."""

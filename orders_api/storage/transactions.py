@@ -57,9 +57,6 @@ class Transactions:
         finally:
             await self._pool.release(connection, roll_back=not is_committed)
 
-    async def finish(self) -> None:
-        """Wait until nothing goes on that nobody waits for."""
-
 
 @dataclass(eq=False)
 class Group:
@@ -84,7 +81,6 @@ class GroupedTransactions(Transactions):
         self._is_taken = False
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._group: Group | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def begin(self, *, alone: bool = False) -> PooledConnection:
         if not self._is_taken and self._group is None:
@@ -137,9 +133,7 @@ class GroupedTransactions(Transactions):
         if group is None:
             self._is_taken = False
             return
-        task = asyncio.create_task(self._commit(group))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._pool.start(self._commit(group))  # units that are undone do not wait for it
 
     async def _open(self) -> PooledConnection:
         connection = await self._pool.acquire()
@@ -156,11 +150,6 @@ class GroupedTransactions(Transactions):
         except BaseException:
             await self._pool.release(connection, roll_back=True)
             raise
-
-    async def finish(self) -> None:
-        """Wait for the last group: one of units that are undone is not waited for by them."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._timeout)
 
     async def _commit(self, group: Group) -> None:
         is_durable, is_kept = group.is_durable, False
