@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import func, literal
 from sqlalchemy.util import await_only
-from sqlmodel import col, select
+from starlette.datastructures import State
 
 from orders_api.models import Product, ProductIn, Todo
 from orders_api.settings import Settings
@@ -29,6 +28,7 @@ from orders_api.storage.unit_of_work import UnitOfWork
 from orders_api.web import line_bodies
 from orders_api.web.line_bodies import import_body, temporary_file
 from orders_api.web.sessions import Writer
+from tests.test_groups import add, counting, tasks
 
 Check = Callable[[Database], Awaitable[None]]
 Checked = Callable[[Check], None]
@@ -73,27 +73,11 @@ def checked(
     return run
 
 
-async def add(database: Database, task: str) -> None:
-    async with UnitOfWork(database) as write:
-        await write.insert(Todo(task=task))
-
-
-async def tasks(database: Database) -> list[str]:
-    statement = database.statement(select(col(Todo.task)).order_by(col(Todo.todo_id)))
-    return [task for (task,) in await database.read(lambda c: c.values(statement, {}))]
-
-
 async def cancel_again_and_again(task: asyncio.Task[Any]) -> None:
     """Cancel a task in each of its waits, as anyio does in a scope that is cancelled."""
     while not task.done():
         task.cancel()
         await asyncio.sleep(0)
-
-
-def long_read(database: Database) -> Any:
-    numbers = select(literal(1).label("n")).cte("numbers", recursive=True)
-    numbers = numbers.union_all(select(numbers.c.n + 1).where(numbers.c.n < 1_000_000))
-    return database.statement(select(func.count()).select_from(numbers))
 
 
 @pytest.mark.parametrize("waits", range(12))
@@ -129,7 +113,7 @@ def test_connection_whose_statement_is_cancelled_again_and_again_is_not_used_aga
         async def read() -> None:
             started.set()
             connection.takes_long = True
-            await connection.values(long_read(database), {})
+            await connection.values(counting(database, 1_000_000), {})
 
         task = asyncio.create_task(read())
         await started.wait()
@@ -161,8 +145,7 @@ def test_import_that_is_cancelled_ends_before_its_transaction(
         async def is_disconnected() -> bool:
             return False
 
-        state = SimpleNamespace(database=database, settings=Settings())
-        app = SimpleNamespace(state=_State(vars(state)))
+        app = SimpleNamespace(state=State({"database": database, "settings": Settings()}))
         request: Any = SimpleNamespace(app=app, is_disconnected=is_disconnected)
         line = b'{"storeId": "01890000-0000-7000-8000-000000000000", "name": "A", "price": 1}\n'
 
@@ -184,10 +167,6 @@ def test_import_that_is_cancelled_ends_before_its_transaction(
 
     monkeypatch.setattr(line_bodies, "insert_lines", insert)
     checked(check)
-
-
-class _State(dict[str, Any]):
-    __getattr__ = dict.__getitem__
 
 
 def test_end_waits_for_what_nobody_waits_for_any_more(checked: Checked) -> None:

@@ -20,6 +20,7 @@ from orders_api.storage.driver import PooledConnection
 from orders_api.storage.engines import Database
 from orders_api.storage.errors import StaleConnectionError
 from orders_api.storage.projection import by_key, projection_of
+from orders_api.storage.statements import Statement
 from orders_api.storage.unit_of_work import UnitOfWork
 from tests.conftest import needs_shortcuts
 
@@ -78,6 +79,15 @@ async def add(database: Database, task: str, number: int | None = None) -> None:
 async def tasks(database: Database) -> list[str]:
     statement = database.statement(select(col(Todo.task)).order_by(col(Todo.todo_id)))
     return [task for (task,) in await database.read(lambda c: c.values(statement, {}))]
+
+
+def counting(database: Database, most: int | None = None) -> Statement:
+    """Return a query that counts up to a number, or without an end."""
+    numbers = select(literal(1).label("n")).cte("numbers", recursive=True)
+    following = select(numbers.c.n + 1)
+    if most:
+        following = following.where(numbers.c.n < most)
+    return database.statement(select(func.count()).select_from(numbers.union_all(following)))
 
 
 async def settle() -> None:
@@ -392,9 +402,7 @@ def test_interrupted_read_leaves_other_connections_open(checked: Callable[..., N
         pool = database.to_read
         link, other = await pool.acquire(), await pool.acquire()
         await pool.release(other)
-        numbers = select(literal(1).label("n")).cte(recursive=True)
-        numbers = numbers.union_all(select(numbers.c.n + 1))  # without an end
-        endless = database.statement(select(func.count()).select_from(numbers))
+        endless = counting(database)
         task = asyncio.create_task(link.values(endless, {}))
         await settle()
         task.cancel()
@@ -442,9 +450,7 @@ async def _rename(database: Database, name: str, new: str) -> None:
 def test_read_for_which_nobody_waits_any_more_is_interrupted(checked: Callable[..., None]) -> None:
     async def check(database: Database, disk: Disk) -> None:
         assert disk.commits == 0
-        numbers = select(literal(1).label("n")).cte("numbers", recursive=True)
-        numbers = numbers.union_all(select(numbers.c.n + 1))  # without an end
-        endless = database.statement(select(func.count()).select_from(numbers))
+        endless = counting(database)
         others = set(threading.enumerate())
         for _ in range(5):  # more than there may be at once
             with pytest.raises(TimeoutError):
